@@ -1,0 +1,21 @@
+/**
+ * What the package `signalbox` gives to the author of a service or a transport.
+ * Programs outside the bus use `signalbox/client`, tests of services `signalbox/test`.
+ */
+export { ERRORS, type ErrorCode, type ErrorOptions, SignalboxError } from './errors.ts'
+export { type Static, type TSchema, Type } from './schema.ts'
+export {
+  type CallOptions,
+  type ChannelInfo,
+  type FunctionService,
+  type Identity,
+  type ParallelCall,
+  type ParallelResult,
+  type Request,
+  type ResponseHead,
+  Service,
+  type ServiceContext,
+  type ServiceSettings,
+  service,
+} from './service/service.ts'
+export type { Logger } from './telemetry/log.ts'
