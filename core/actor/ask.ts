@@ -1,0 +1,78 @@
+/** An ask under way: a promise, its deadline and its cancellation. */
+import { SignalboxError } from '../errors.ts'
+import { Expiring, type Deadlines } from './deadlines.ts'
+import type { Envelope, ReplyHead, ReplyTo } from './envelope.ts'
+
+/** The answer to an ask with what the handler said beside it. */
+export interface Answer {
+  payload: unknown
+  head: ReplyHead | undefined
+}
+
+/** Settles once: by the answer, the deadline or the caller's signal, whichever comes first. */
+export class Ask extends Expiring implements ReplyTo {
+  readonly #deadlines: Deadlines
+  readonly #settle: (payload: unknown, head: ReplyHead | undefined) => void
+  readonly #fail: (error: SignalboxError) => void
+  #envelope: Envelope | undefined
+  #signal: AbortSignal | undefined
+  #onAbort: (() => void) | undefined
+
+  constructor(
+    deadlines: Deadlines,
+    settle: (payload: unknown, head: ReplyHead | undefined) => void,
+    fail: (error: SignalboxError) => void,
+  ) {
+    super()
+    this.#deadlines = deadlines
+    this.#settle = settle
+    this.#fail = fail
+  }
+
+  /** Begins to watch deadline and signal. */
+  watch(envelope: Envelope, signal: AbortSignal | undefined): void {
+    this.#envelope = envelope
+    if (envelope.deadline !== 0) {
+      this.deadline = envelope.deadline
+      this.#deadlines.add(this)
+    }
+    if (signal === undefined) return
+    this.#signal = signal
+    this.#onAbort = () => this.#giveUp(cancellation(signal))
+    signal.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  resolve(payload: unknown, head: ReplyHead | undefined): void {
+    this.#release()
+    this.#settle(payload, head)
+  }
+
+  reject(error: SignalboxError): void {
+    this.#release()
+    this.#fail(error)
+  }
+
+  expire(): void {
+    const to = this.#envelope?.to
+    this.#giveUp(new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', `${to} did not answer before the deadline`))
+  }
+
+  #giveUp(error: SignalboxError): void {
+    const envelope = this.#envelope
+    this.#release()
+    envelope?.cancel(error)
+    this.#fail(error)
+  }
+
+  #release(): void {
+    if (this.deadline !== 0) this.#deadlines.remove(this)
+    if (this.#onAbort) this.#signal?.removeEventListener('abort', this.#onAbort)
+    this.#onAbort = this.#signal = this.#envelope = undefined
+  }
+}
+
+/** The error for a caller's abort: its own reason when that is typed, so that a deadline stays a deadline. */
+export function cancellation(signal: AbortSignal): SignalboxError {
+  if (signal.reason instanceof SignalboxError) return signal.reason
+  return new SignalboxError('SIGNALBOX_CANCELLED', undefined, { cause: signal.reason })
+}

@@ -1,0 +1,349 @@
+/** The actors of one thread: starts, finds, supervises and stops them, and sends their messages. */
+import { type Clock, type Random, systemClock } from '../clock.ts'
+import { SignalboxError } from '../errors.ts'
+import { type Logger, silentLogger } from '../telemetry/log.ts'
+import { type Address, baseOf, checkAddress, keyOf } from './address.ts'
+import { type Answer, Ask, cancellation } from './ask.ts'
+import type { ActorRef, ActorSpec, AskOptions, Down, SendOptions } from './behaviour.ts'
+import { Cell, refused } from './cell.ts'
+import { Deadlines } from './deadlines.ts'
+import { Envelope, NO_CONTEXT, type ReplyHead } from './envelope.ts'
+import { Keyed, type KeyedSpec } from './keyed.ts'
+import { Monitors } from './monitors.ts'
+import { Scheduler } from './scheduler.ts'
+import { DEFAULT_SUPERVISION, decide, type SupervisionPolicy } from './supervision.ts'
+
+/** The way to actors that live elsewhere; the router implements it. */
+export interface Remote {
+  /** Sends to wherever the address lives; the result is that of {@link ActorRef.tell}. May choose this thread. */
+  deliver(envelope: Envelope): Promise<void> | undefined
+  /** Whether messages to a local actor are shared out with its peers elsewhere instead of staying here. */
+  shares(address: Address): boolean
+  /** Has `notify` called once when the actor elsewhere stops or is lost. Returns the way to stop watching. */
+  monitor(address: Address, notify: (notice: Down) => void): () => void
+}
+
+export interface SystemOptions {
+  clock?: Clock
+  random?: Random
+  log?: Logger
+  /** For actors without a parent. */
+  supervision?: Partial<SupervisionPolicy>
+}
+
+/** A message that nobody handled. */
+export interface DeadLetter {
+  to: Address
+  error: SignalboxError
+}
+
+const DEFAULT_TIMEOUT_MS = 30_000
+
+export class ActorSystem {
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  readonly scheduler = new Scheduler()
+  readonly deadlines: Deadlines
+  readonly monitors = new Monitors()
+  /** Messages that nobody handled since the start, and who wants to know of each. */
+  deadLetters = 0
+  onDeadLetter: ((letter: DeadLetter) => void) | undefined
+  remote: Remote | undefined
+  readonly #cells = new Map<Address, Cell>()
+  readonly #failed = new Map<Address, SignalboxError>()
+  readonly #keyed = new Map<Address, Keyed>()
+  readonly #retiring = new Map<Address, Promise<void>>()
+  readonly #policy: SupervisionPolicy
+  #ids = 0
+  #stopping = false
+
+  constructor(options: SystemOptions = {}) {
+    this.clock = options.clock ?? systemClock
+    this.random = options.random ?? Math.random
+    this.log = options.log ?? silentLogger
+    this.deadlines = new Deadlines(this.clock)
+    this.#policy = { ...DEFAULT_SUPERVISION, ...options.supervision }
+  }
+
+  /** Starts an actor without a parent. Throws SIGNALBOX_ADDRESS_TAKEN, SIGNALBOX_ADDRESS_INVALID. */
+  spawn(address: Address, spec: ActorSpec): ActorRef {
+    return this.#start(checkAddress(address), spec, undefined)
+  }
+
+  /** @internal Starts a child; its address is that of its parent with the name added. */
+  spawnChild(parent: Cell, name: string, spec: ActorSpec): ActorRef {
+    const cell = this.#start(checkAddress(`${baseOf(parent.address)}/${name}`), spec, parent)
+    parent.children ??= []
+    parent.children.push(cell)
+    return cell
+  }
+
+  /** Makes one actor for each key of `base#key` when its first message comes, and stops it when it is idle. */
+  keyed(base: Address, spec: KeyedSpec): void {
+    if (this.#keyed.has(base)) throw taken(base)
+    this.#keyed.set(checkAddress(base), new Keyed(this, base, spec))
+  }
+
+  /**
+   * Puts a new actor in the place of the one at this address, if there is one: messages go to the new one from
+   * now on; the old one handles what it has, then stops. Resolves when it has.
+   */
+  async replace(address: Address, spec: ActorSpec): Promise<void> {
+    const old = this.#cells.get(address)
+    if (old) this.#cells.delete(address)
+    this.spawn(address, spec)
+    if (!old) return
+    await old.whenIdle()
+    await old.stop()
+  }
+
+  /** Stops an actor, or all those of a keyed base, and resolves when that is done. Unknown: nothing happens. */
+  async stop(address: Address): Promise<void> {
+    this.#failed.delete(address)
+    const keyed = this.#keyed.get(address)
+    this.#keyed.delete(address)
+    await Promise.all([this.#cells.get(address)?.stop(), keyed?.stop()])
+  }
+
+  /**
+   * Stops an actor as soon as it has nothing to do. A new one at the same address may be started meanwhile; it
+   * begins when this one has ended, so that no key is ever handled twice at once.
+   */
+  async retire(address: Address): Promise<void> {
+    const cell = this.#cells.get(address)
+    if (!cell) return
+    while (!cell.idle) await cell.whenIdle()
+    if (this.#cells.get(address) !== cell) return
+    this.#cells.delete(address)
+    const ended = cell.stop()
+    this.#retiring.set(address, ended)
+    await ended
+    if (this.#retiring.get(address) === ended) this.#retiring.delete(address)
+  }
+
+  /** Waits until no actor has anything to do and nothing is asked any more. */
+  async whenIdle(): Promise<void> {
+    for (;;) {
+      const busy = [...this.#cells.values()].filter(cell => !cell.idle && cell.state !== 'restarting')
+      if (busy.length === 0) return
+      await Promise.all(busy.map(cell => cell.whenIdle()))
+    }
+  }
+
+  /** Stops everything, the youngest first. */
+  async shutdown(): Promise<void> {
+    this.#stopping = true
+    for (const keyed of this.#keyed.values()) await keyed.stop()
+    const roots = [...this.#cells.values()].filter(cell => cell.parent === undefined).reverse()
+    for (const cell of roots) await cell.stop()
+  }
+
+  has(address: Address): boolean {
+    return this.#cells.has(address) || this.#keyed.has(baseOf(address))
+  }
+
+  /** @internal */
+  cell(address: Address): Cell | undefined {
+    return this.#cells.get(address)
+  }
+
+  /** Plain data on every actor. */
+  inspect(): Record<string, unknown>[] {
+    const failed = [...this.#failed].map(([address, error]) => {
+      return { address, state: 'failed', lastError: `${error.code}: ${error.message}` }
+    })
+    return [...Array.from(this.#cells.values(), cell => cell.inspect()), ...failed]
+  }
+
+  /** Sends without waiting for an answer; see {@link ActorRef.tell}. */
+  tell(to: Address, payload: unknown, options?: SendOptions): Promise<void> | undefined {
+    return this.tellTo(this.#cells.get(to), to, payload, options)
+  }
+
+  /** Sends and waits for the answer. Rejects with a SignalboxError, at the latest at its deadline. */
+  ask(to: Address, payload: unknown, options?: AskOptions): Promise<unknown> {
+    return this.askTo(this.#cells.get(to), to, payload, options)
+  }
+
+  /** Like {@link ask}, with what the handler said beside the payload. */
+  request(to: Address, payload: unknown, options?: AskOptions): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const settle = (value: unknown, head: ReplyHead | undefined) => resolve({ payload: value, head })
+      this.#ask(new Ask(this.deadlines, settle, reject), this.#cells.get(to), to, payload, options)
+    })
+  }
+
+  /** @internal */
+  tellTo(
+    cell: Cell | undefined,
+    to: Address,
+    payload: unknown,
+    options: SendOptions | undefined,
+  ): Promise<void> | undefined {
+    return this.#send(cell, new Envelope(to, payload, options ?? NO_CONTEXT, 0, undefined, options?.bytes ?? 0))
+  }
+
+  /** @internal */
+  askTo(cell: Cell | undefined, to: Address, payload: unknown, options?: AskOptions): Promise<unknown> {
+    return new Promise((resolve, reject) =>
+      this.#ask(new Ask(this.deadlines, resolve, reject), cell, to, payload, options),
+    )
+  }
+
+  /** Calls `notify` once when the actor stops; at once when there is none. Returns the way to stop watching. */
+  monitor(address: Address, notify: (notice: Down) => void): () => void {
+    if (this.#cells.has(address)) return this.monitors.add(address, notify)
+    if (this.remote) return this.remote.monitor(address, notify)
+    notify({ address, reason: unknownAddress(address) })
+    return () => {}
+  }
+
+  /** @internal */
+  link(cell: Cell, address: Address): void {
+    this.monitor(address, notice => {
+      if (notice.reason) cell.fail(new SignalboxError('SIGNALBOX_ACTOR_STOPPED', `${address}, which ${cell.address} is linked to, failed`, { cause: notice.reason }))
+    })
+    const other = this.#cells.get(address)
+    if (!other) return
+    this.monitors.add(cell.address, notice => {
+      if (notice.reason) other.fail(notice.reason)
+    })
+  }
+
+  /** Hands a message to an actor of this thread, wherever it came from. */
+  deliver(envelope: Envelope): Promise<void> | undefined {
+    const cell = this.#cells.get(envelope.to) ?? this.#activate(envelope.to)
+    if (cell) return cell.deliver(envelope)
+    const error = this.#failed.get(envelope.to) ?? unknownAddress(envelope.to)
+    this.deadLetter(envelope, error)
+    return refused(error)
+  }
+
+  /** Counts a message that nobody handled and fails it. */
+  deadLetter(envelope: Envelope, error: SignalboxError): void {
+    this.deadLetters++
+    envelope.reject(error)
+    this.onDeadLetter?.({ to: envelope.to, error })
+  }
+
+  /** @internal A cell has ended its behaviour, by a failure or of its own will: what follows? */
+  onExit(cell: Cell, error: SignalboxError | undefined): void {
+    const parent = cell.parent
+    const restarts = restartTimesOf(parent ?? cell)
+    const policy = parent ? { ...this.#policy, ...parent.spec.supervision } : this.#policy
+    const siblings = (parent?.children ?? [cell]).map(({ id, spec }) => ({ id, restart: spec.restart ?? 'transient' }))
+    const event = { child: cell.id, failed: error !== undefined, now: this.clock.monotonic() }
+    const decision = this.#stopping ? { type: 'forget' as const } : decide(policy, siblings, restarts, event, this.random)
+    if (decision.type === 'restart') this.#restart(cell, decision.stop, decision.start, decision.delayMs)
+    else if (decision.type === 'forget') void cell.stop(error)
+    else this.#escalate(cell, error)
+  }
+
+  #restart(cell: Cell, stop: number[], start: number[], delayMs: number): void {
+    this.log.warn(
+      { actor: cell.address, code: cell.lastError?.code, err: cell.lastError, delayMs: Math.round(delayMs) },
+      'actor failed and is restarted',
+    )
+    const byId = new Map((cell.parent?.children ?? [cell]).map(child => [child.id, child]))
+    const others = stop.map(id => byId.get(id)!)
+    for (const other of others) if (!start.includes(other.id)) void other.stop()
+    const suspended = others.filter(other => start.includes(other.id)).map(other => other.suspend(undefined))
+    void Promise.all(suspended).then(() =>
+      this.clock.after(delayMs, () => {
+        for (const id of start) {
+          const child = byId.get(id)!
+          if (child.state !== 'restarting') continue
+          child.restarts++
+          child.start()
+        }
+      }),
+    )
+  }
+
+  #escalate(cell: Cell, cause: SignalboxError | undefined): void {
+    const message = `${cell.address} failed more often than its supervisor allows: ${cause?.message ?? 'stopped'}`
+    const error = new SignalboxError('SIGNALBOX_SUPERVISION_ESCALATED', message, {
+      cause,
+      details: { address: cell.address, lastError: cause && `${cause.code}: ${cause.message}` },
+    })
+    this.log.error({ actor: cell.address, code: error.code, err: cause }, message)
+    if (cell.parent) {
+      void cell.stop(error)
+      cell.parent.fail(error)
+      return
+    }
+    this.#failed.set(cell.address, error)
+    void cell.stop(error)
+  }
+
+  /** @internal A cell has stopped for good. */
+  onStopped(cell: Cell, reason: SignalboxError | undefined): void {
+    if (this.#cells.get(cell.address) === cell) this.#cells.delete(cell.address)
+    const siblings = cell.parent?.children
+    if (siblings) siblings.splice(siblings.indexOf(cell), 1)
+    this.monitors.stopped(cell.address, reason)
+  }
+
+  #start(address: Address, spec: ActorSpec, parent: Cell | undefined): Cell {
+    if (this.#cells.has(address)) throw taken(address)
+    const cell = new Cell(this, this.#ids++, address, spec, parent)
+    this.#cells.set(address, cell)
+    this.#failed.delete(address)
+    cell.start(this.#retiring.get(address))
+    return cell
+  }
+
+  #activate(address: Address): Cell | undefined {
+    const key = keyOf(address)
+    const keyed = key === undefined ? undefined : this.#keyed.get(baseOf(address))
+    if (keyed === undefined) return undefined
+    return this.#start(checkAddress(address), keyed.specFor(address, key!), undefined)
+  }
+
+  #ask(ask: Ask, cell: Cell | undefined, to: Address, payload: unknown, options: AskOptions | undefined): void {
+    const signal = options?.signal
+    if (signal?.aborted) {
+      ask.reject(cancellation(signal))
+      return
+    }
+    const envelope = new Envelope(
+      to,
+      payload,
+      options ?? NO_CONTEXT,
+      this.deadlineOf(options),
+      ask,
+      options?.bytes ?? 0,
+    )
+    ask.watch(envelope, signal)
+    this.#send(cell, envelope)
+  }
+
+  /** When an ask with these options expires, on the monotonic clock; 0 for never. */
+  deadlineOf(options: AskOptions | undefined): number {
+    if (options?.deadline !== undefined) return options.deadline
+    const timeoutMs = options?.timeoutMs ?? DEFAULT_TIMEOUT_MS
+    return timeoutMs === Number.POSITIVE_INFINITY ? 0 : this.clock.monotonic() + timeoutMs
+  }
+
+  #send(cell: Cell | undefined, envelope: Envelope): Promise<void> | undefined {
+    const remote = this.remote
+    if (remote === undefined) return cell ? cell.deliver(envelope) : this.deliver(envelope)
+    if (cell !== undefined && !remote.shares(envelope.to)) return cell.deliver(envelope)
+    return remote.deliver(envelope)
+  }
+}
+
+function restartTimesOf(cell: Cell): number[] {
+  cell.restartTimes ??= []
+  return cell.restartTimes
+}
+
+function taken(address: Address): SignalboxError {
+  return new SignalboxError('SIGNALBOX_ADDRESS_TAKEN', `an actor already lives at ${address}`)
+}
+
+/** The error for a message to nobody. */
+export function unknownAddress(address: Address): SignalboxError {
+  return new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `no actor lives at ${address}`)
+}
