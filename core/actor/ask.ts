@@ -1,7 +1,7 @@
 /** An ask under way: a promise, its deadline and its cancellation. */
 import { SignalboxError } from '../errors.ts'
 import { Expiring, type Deadlines } from './deadlines.ts'
-import type { Envelope, ReplyHead, ReplyTo } from './envelope.ts'
+import type { Dependent, Envelope, ReplyHead, ReplyTo } from './envelope.ts'
 
 /** The answer to an ask with what the handler said beside it. */
 export interface Answer {
@@ -10,13 +10,14 @@ export interface Answer {
 }
 
 /** Settles once: by the answer, the deadline or the caller's signal, whichever comes first. */
-export class Ask extends Expiring implements ReplyTo {
+export class Ask extends Expiring implements ReplyTo, Dependent {
   readonly #deadlines: Deadlines
   readonly #settle: (payload: unknown, head: ReplyHead | undefined) => void
   readonly #fail: (error: SignalboxError) => void
   #envelope: Envelope | undefined
   #signal: AbortSignal | undefined
   #onAbort: (() => void) | undefined
+  #parent: Envelope | undefined
 
   constructor(
     deadlines: Deadlines,
@@ -30,15 +31,20 @@ export class Ask extends Expiring implements ReplyTo {
   }
 
   /** Begins to watch deadline and signal. */
-  watch(envelope: Envelope, signal: AbortSignal | undefined): void {
+  watch(envelope: Envelope, signal?: AbortSignal, parent?: Envelope): void {
     this.#envelope = envelope
+    if (parent) {
+      this.#parent = parent
+      parent.dependents ??= new Set()
+      parent.dependents.add(this)
+    }
     if (envelope.deadline !== 0) {
       this.deadline = envelope.deadline
       this.#deadlines.add(this)
     }
     if (signal === undefined) return
     this.#signal = signal
-    this.#onAbort = () => this.#giveUp(cancellation(signal))
+    this.#onAbort = () => this.giveUp(cancellation(signal))
     signal.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -54,10 +60,11 @@ export class Ask extends Expiring implements ReplyTo {
 
   expire(): void {
     const to = this.#envelope?.to
-    this.#giveUp(new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', `${to} did not answer before the deadline`))
+    this.giveUp(new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', `${to} did not answer before the deadline`))
   }
 
-  #giveUp(error: SignalboxError): void {
+  /** Fails it, and tells the receiver that nobody waits any more. */
+  giveUp(error: SignalboxError): void {
     const envelope = this.#envelope
     this.#release()
     envelope?.cancel(error)
@@ -66,8 +73,9 @@ export class Ask extends Expiring implements ReplyTo {
 
   #release(): void {
     if (this.deadline !== 0) this.#deadlines.remove(this)
+    this.#parent?.dependents?.delete(this)
     if (this.#onAbort) this.#signal?.removeEventListener('abort', this.#onAbort)
-    this.#onAbort = this.#signal = this.#envelope = undefined
+    this.#onAbort = this.#signal = this.#envelope = this.#parent = undefined
   }
 }
 

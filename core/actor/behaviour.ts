@@ -57,12 +57,12 @@ export interface SendOptions extends MessageContext {
 }
 
 export interface AskOptions extends SendOptions {
-  /** Time limit in milliseconds. Default 30,000; `Infinity` for none. */
-  timeoutMs?: number
-  /** Takes precedence over `timeoutMs`: milliseconds on the monotonic clock; 0 for none. */
-  deadline?: number
+  /** Time limit in milliseconds. Default: what `parent` has left, or 30,000; `Infinity` for none of its own. */
+  timeoutMs?: number | undefined
   /** Cancels the ask, and the work for it. */
   signal?: AbortSignal | undefined
+  /** The message this ask belongs to: when that is cancelled or expires, so does the ask. */
+  parent?: Envelope | undefined
 }
 
 /** A way to reach an actor. */

@@ -25,6 +25,11 @@ export interface MessageContext {
   origin?: unknown
 }
 
+/** Work that ends when the message it belongs to is cancelled. */
+export interface Dependent {
+  giveUp(reason: SignalboxError): void
+}
+
 /** A message in a mailbox. One object from the sender to the receiver within a worker: nothing is copied. */
 export class Envelope {
   readonly to: Address
@@ -38,6 +43,12 @@ export class Envelope {
   replyTo: ReplyTo | undefined
   /** Why nobody waits for the answer any more; set by {@link cancel}. */
   cancelled: SignalboxError | undefined
+  /** The mailbox did not take it, and never will. */
+  refused = false
+  /** Where the news of a cancellation must go, for a message that went to another thread. */
+  onCancel: ((reason: SignalboxError) => void) | undefined
+  /** Asks that the handler of this message has under way. */
+  dependents: Set<Dependent> | undefined
   #controller: AbortController | undefined
 
   constructor(
@@ -55,6 +66,8 @@ export class Envelope {
     this.bytes = bytes
     this.replyTo = replyTo
     this.cancelled = undefined
+    this.onCancel = undefined
+    this.dependents = undefined
     this.#controller = undefined
   }
 
@@ -91,6 +104,8 @@ export class Envelope {
     this.cancelled = reason
     this.replyTo = undefined
     this.#controller?.abort(reason)
+    this.onCancel?.(reason)
+    for (const dependent of this.dependents ?? []) dependent.giveUp(reason)
   }
 }
 

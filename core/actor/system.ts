@@ -21,6 +21,8 @@ export interface Remote {
   shares(address: Address): boolean
   /** Has `notify` called once when the actor elsewhere stops or is lost. Returns the way to stop watching. */
   monitor(address: Address, notify: (notice: Down) => void): () => void
+  /** What a keyed actor must wait for before it starts here: its end at the place its key has left. */
+  claim(address: Address): Promise<void> | undefined
 }
 
 export interface SystemOptions {
@@ -131,6 +133,11 @@ export class ActorSystem {
     }
   }
 
+  get idle(): boolean {
+    for (const cell of this.#cells.values()) if (!cell.idle) return false
+    return true
+  }
+
   /** Stops everything, the youngest first. */
   async shutdown(): Promise<void> {
     this.#stopping = true
@@ -211,6 +218,27 @@ export class ActorSystem {
     })
   }
 
+  /** @internal Asks by a way of its own, past the directory. */
+  askAt(deliver: (envelope: Envelope) => unknown, to: Address, payload: unknown): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const ask = new Ask(this.deadlines, resolve, reject)
+      const envelope = new Envelope(to, payload, NO_CONTEXT, this.deadlineOf(undefined), ask, 0)
+      ask.watch(envelope)
+      deliver(envelope)
+    })
+  }
+
+  /** Lets the actors of a keyed base whose key does not belong here any more come to their end. */
+  releaseKeys(base: Address, belongs: (address: Address) => boolean): Promise<void> {
+    return this.#keyed.get(base)?.release(belongs) ?? Promise.resolve()
+  }
+
+  /** Messages that an actor of this thread has before it or is handling. */
+  loadOf(address: Address): number {
+    const cell = this.#cells.get(address)
+    return cell ? cell.mailbox.size + cell.mailbox.waiting + cell.busy : 0
+  }
+
   /** Hands a message to an actor of this thread, wherever it came from. */
   deliver(envelope: Envelope): Promise<void> | undefined {
     const cell = this.#cells.get(envelope.to) ?? this.#activate(envelope.to)
@@ -223,6 +251,7 @@ export class ActorSystem {
   /** Counts a message that nobody handled and fails it. */
   deadLetter(envelope: Envelope, error: SignalboxError): void {
     this.deadLetters++
+    envelope.refused = true
     envelope.reject(error)
     this.onDeadLetter?.({ to: envelope.to, error })
   }
@@ -285,12 +314,12 @@ export class ActorSystem {
     this.monitors.stopped(cell.address, reason)
   }
 
-  #start(address: Address, spec: ActorSpec, parent: Cell | undefined): Cell {
+  #start(address: Address, spec: ActorSpec, parent: Cell | undefined, after?: Promise<void>): Cell {
     if (this.#cells.has(address)) throw taken(address)
     const cell = new Cell(this, this.#ids++, address, spec, parent)
     this.#cells.set(address, cell)
     this.#failed.delete(address)
-    cell.start(this.#retiring.get(address))
+    cell.start(after)
     return cell
   }
 
@@ -298,13 +327,15 @@ export class ActorSystem {
     const key = keyOf(address)
     const keyed = key === undefined ? undefined : this.#keyed.get(baseOf(address))
     if (keyed === undefined) return undefined
-    return this.#start(checkAddress(address), keyed.specFor(address, key!), undefined)
+    const after = this.#retiring.get(address) ?? this.remote?.claim(address)
+    return this.#start(checkAddress(address), keyed.specFor(address, key!), undefined, after)
   }
 
   #ask(ask: Ask, cell: Cell | undefined, to: Address, payload: unknown, options: AskOptions | undefined): void {
     const signal = options?.signal
-    if (signal?.aborted) {
-      ask.reject(cancellation(signal))
+    const parent = options?.parent
+    if (signal?.aborted || parent?.cancelled) {
+      ask.reject(parent?.cancelled ?? cancellation(signal!))
       return
     }
     const envelope = new Envelope(
@@ -315,15 +346,17 @@ export class ActorSystem {
       ask,
       options?.bytes ?? 0,
     )
-    ask.watch(envelope, signal)
+    ask.watch(envelope, signal, parent)
     this.#send(cell, envelope)
   }
 
   /** When an ask with these options expires, on the monotonic clock; 0 for never. */
   deadlineOf(options: AskOptions | undefined): number {
-    if (options?.deadline !== undefined) return options.deadline
-    const timeoutMs = options?.timeoutMs ?? DEFAULT_TIMEOUT_MS
-    return timeoutMs === Number.POSITIVE_INFINITY ? 0 : this.clock.monotonic() + timeoutMs
+    const parent = options?.parent?.deadline ?? 0
+    const own = options?.timeoutMs ?? (parent === 0 ? DEFAULT_TIMEOUT_MS : Number.POSITIVE_INFINITY)
+    if (own === Number.POSITIVE_INFINITY) return parent
+    const deadline = this.clock.monotonic() + own
+    return parent === 0 ? deadline : Math.min(parent, deadline)
   }
 
   #send(cell: Cell | undefined, envelope: Envelope): Promise<void> | undefined {

@@ -1,0 +1,53 @@
+/** The actor of a connection: it keeps the connection open; services of its worker use it by name. */
+import type { ActorSpec, ActorSystem } from '../core/actor/index.ts'
+import { SignalboxError } from '../core/errors.ts'
+import type { Connection, OutgoingMessage, Transport } from '../core/transport.ts'
+import { Endpoint } from './endpoint.ts'
+
+export interface ConnectionActor {
+  spec: ActorSpec
+  /** The connection as it is now. Throws SIGNALBOX_NOT_CONNECTED while there is none. */
+  current(): Connection
+}
+
+/** Makes the actor of a connection; `options` are validated and have their defaults. */
+export function connectionActor(
+  system: ActorSystem,
+  transport: Transport,
+  name: string,
+  options: unknown,
+): ConnectionActor {
+  const side = transport.connection
+  if (!side) {
+    throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', `transport ${transport.name} has no connections`)
+  }
+  const endpoint = new Endpoint({
+    name: `connection/${transport.name}/${name}`,
+    create: context => side.create(options as never, context),
+    log: system.log.child({ connection: name }),
+    clock: system.clock,
+    random: system.random,
+  })
+  const current = (): Connection => {
+    if (endpoint.instance && endpoint.state === 'open') return endpoint.instance
+    const why = endpoint.lastError ? `: ${endpoint.lastError.message}` : ''
+    throw new SignalboxError('SIGNALBOX_NOT_CONNECTED', `connection ${name} is not connected${why}`)
+  }
+  const spec: ActorSpec = {
+    concurrency: 256,
+    behaviour: () => ({
+      started: () => {
+        endpoint.open().catch(error => system.log.error({ connection: name, err: error }, 'connection cannot open'))
+      },
+      receive: (message, envelope) =>
+        current().send({ ...(message as OutgoingMessage), signal: envelope.signal }),
+      stopped: () => endpoint.close(),
+      inspect: () => ({
+        endpoint: endpoint.instance?.endpoint(),
+        connection: endpoint.state,
+        ...(endpoint.lastError && { lastError: `${endpoint.lastError.code}: ${endpoint.lastError.message}` }),
+      }),
+    }),
+  }
+  return { spec, current }
+}

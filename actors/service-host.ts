@@ -1,0 +1,52 @@
+/** The actor of a service: it runs the service for each message, several at once. */
+import type { ActorSpec, ActorSystem } from '../core/actor/index.ts'
+import { Expiring } from '../core/actor/deadlines.ts'
+import type { Envelope } from '../core/actor/envelope.ts'
+import { SignalboxError } from '../core/errors.ts'
+import type { ServiceRunner } from '../core/service/runner.ts'
+
+const DEFAULT_CONCURRENCY = 256
+const DEFAULT_CAPACITY = 4_096
+const DEFAULT_TIMEOUT_MS = 30_000
+
+/** The spec of the actor that runs a service. */
+export function serviceActor(system: ActorSystem, runner: ServiceRunner): ActorSpec {
+  const { type } = runner
+  const timeoutMs = type.timeoutMs ?? DEFAULT_TIMEOUT_MS
+  return {
+    concurrency: type.concurrency ?? DEFAULT_CONCURRENCY,
+    mailboxCapacity: type.mailboxCapacity ?? DEFAULT_CAPACITY,
+    shutdownMs: timeoutMs,
+    behaviour: () => ({
+      receive(_payload, envelope) {
+        if (envelope.deadline !== 0) return runner.run(envelope)
+        const limit = new TimeLimit(envelope, system.clock.monotonic() + timeoutMs, runner.name)
+        system.deadlines.add(limit)
+        const running = runner.run(envelope)
+        if (running instanceof Promise) return running.finally(() => system.deadlines.remove(limit))
+        system.deadlines.remove(limit)
+        return undefined
+      },
+    }),
+  }
+}
+
+/** The time limit of a message whose sender set none. */
+class TimeLimit extends Expiring {
+  readonly #envelope: Envelope
+  readonly #name: string
+
+  constructor(envelope: Envelope, deadline: number, name: string) {
+    super()
+    this.#envelope = envelope
+    this.#name = name
+    this.deadline = deadline
+  }
+
+  expire(): void {
+    const message = `service ${this.#name} took longer than its time limit`
+    const error = new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', message)
+    this.#envelope.reject(error)
+    this.#envelope.cancel(error)
+  }
+}

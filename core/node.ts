@@ -1,0 +1,125 @@
+/** A Signalbox node: the router and its workers. What its actors are is the boot module's matter. */
+import { availableParallelism } from 'node:os'
+import { SignalboxError } from './errors.ts'
+import { type NetworkOptions, Router } from './router/router.ts'
+import { createLogger, type Logger } from './telemetry/log.ts'
+import { CpuPool } from './worker/cpu-pool.ts'
+import { WorkerHost, type WorkerLimits } from './worker/host.ts'
+
+export interface NodeOptions {
+  /** Unique in the cluster; letters, digits, dots and dashes. Default `node`. */
+  nodeId?: string
+  /** Worker threads. Default: as many as there are cores. */
+  workers?: number
+  /** Module that sets up the actors of a worker (its default export is a BootModule). */
+  boot: URL
+  /** Plain data for the boot module. */
+  config?: unknown
+  limits?: WorkerLimits
+  /** The ZeroMQ port for other nodes and programs; absent: the node is alone. */
+  network?: NetworkOptions
+  log?: Logger
+}
+
+/** How long a stop waits for what is under way, in milliseconds. */
+const DEFAULT_DRAIN_MS = 30_000
+
+export class Node {
+  readonly id: string
+  readonly host: WorkerHost
+  readonly #router: Router
+  readonly #cpu: CpuPool
+  /** Where other nodes and clients reach it, e.g. `tcp://127.0.0.1:7720`. */
+  endpoint: string | undefined
+  #stopping: Promise<void> | undefined
+
+  constructor(options: NodeOptions) {
+    this.id = options.nodeId ?? 'node'
+    if (!/^[A-Za-z0-9.-]{1,64}$/.test(this.id) || this.id === 'client') {
+      throw new SignalboxError('SIGNALBOX_USAGE', `'${this.id}' is no node id: letters, digits, dots and dashes`)
+    }
+    const log = options.log ?? createLogger({ node: this.id })
+    this.#router = new Router({ nodeId: this.id, log, network: options.network })
+    this.#cpu = new CpuPool({ log })
+    this.host = new WorkerHost({
+      nodeId: this.id,
+      workers: options.workers ?? availableParallelism(),
+      boot: options.boot,
+      config: options.config,
+      limits: options.limits,
+      router: this.#router,
+      cpu: this.#cpu,
+      log,
+    })
+  }
+
+  /** Starts the workers, then opens the port. Rejects with a typed error, with nothing left running. */
+  async start(): Promise<void> {
+    try {
+      await this.host.start()
+      this.endpoint = (await this.#router.start())?.endpoint
+    } catch (error) {
+      await this.stop(0)
+      throw error
+    }
+  }
+
+  /** Changes the number of workers; no message is lost. */
+  scale(workers: number): Promise<void> {
+    return this.host.scale(workers)
+  }
+
+  /** Calls a service. */
+  invoke(service: string, payload?: unknown, timeoutMs = 30_000): Promise<unknown> {
+    return this.ask(`service/${service}`, payload, timeoutMs)
+  }
+
+  /** Asks an actor; the payload is copied. */
+  ask(to: string, payload?: unknown, timeoutMs = 30_000): Promise<unknown> {
+    return Promise.try(() => this.host.any().request('ask', { to, payload, timeoutMs }))
+  }
+
+  /** Plain data on the node, its workers and their actors. */
+  async inspect(): Promise<NodeView> {
+    const workers = this.host.workers.map(async worker => ({
+      slot: worker.slot,
+      place: worker.place,
+      state: worker.state,
+      actors: worker.state === 'starting' ? [] : await worker.request('inspect', undefined).catch(() => []),
+    }))
+    return {
+      node: this.id,
+      endpoint: this.endpoint,
+      replaced: this.host.replaced,
+      peers: this.#router.peers(),
+      workers: await Promise.all(workers),
+    }
+  }
+
+  /** Takes nothing new, finishes what is under way within `drainMs`, then ends everything. Idempotent. */
+  stop(drainMs: number = DEFAULT_DRAIN_MS): Promise<void> {
+    this.#stopping ??= this.#stop(drainMs)
+    return this.#stopping
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    await this.host.stop(drainMs)
+    await this.#router.close()
+    await this.#cpu.close()
+  }
+}
+
+export interface NodeView {
+  node: string
+  endpoint: string | undefined
+  replaced: number
+  peers: { id: string; role: string; name: string }[]
+  workers: { slot: number; place: string; state: string; actors: unknown }[]
+}
+
+/** Makes and starts a node. */
+export async function startNode(options: NodeOptions): Promise<Node> {
+  const node = new Node(options)
+  await node.start()
+  return node
+}

@@ -1,0 +1,81 @@
+/** Runs a service for one message: checks what goes in and what comes out, and makes every failure a typed one. */
+import type { Envelope } from '../actor/envelope.ts'
+import { type IdSource, idSource } from '../clock.ts'
+import { type ErrorCode, SignalboxError, toSignalboxError } from '../errors.ts'
+import { compileSchema, type SchemaViolation, type Validator } from '../schema.ts'
+import { Invocation, type ServicePorts } from './invocation.ts'
+import { createService, type ServiceClass } from './service.ts'
+
+/** Makes correlation ids for messages that came with none. */
+const makeCid: IdSource = idSource()
+
+export class ServiceRunner {
+  readonly name: string
+  readonly type: ServiceClass
+  readonly #ports: ServicePorts
+  readonly #input: Validator | undefined
+  readonly #output: Validator | undefined
+
+  /** Compiles the schemas. Throws SIGNALBOX_SERVICE_INVALID when one of them is no JSON Schema. */
+  constructor(name: string, type: ServiceClass, ports: ServicePorts) {
+    this.name = name
+    this.type = type
+    this.#ports = ports
+    try {
+      this.#input = type.input && compileSchema(type.input)
+      this.#output = type.output && compileSchema(type.output)
+    } catch (cause) {
+      const message = `service ${name} has a schema that is none: ${(cause as Error).message}`
+      throw new SignalboxError('SIGNALBOX_SERVICE_INVALID', message, { cause })
+    }
+  }
+
+  /** Handles a message and settles it. Never throws, so a service that fails never restarts its actor. */
+  run(envelope: Envelope): void | Promise<void> {
+    const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
+    let result: unknown
+    try {
+      const violations = this.#input?.(envelope.payload)
+      if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
+      result = createService(this.type, invocation).handle(envelope.payload)
+      if (!(result instanceof Promise)) {
+        this.#answer(envelope, invocation, result)
+        return
+      }
+    } catch (error) {
+      this.#fail(envelope, invocation, error)
+      return
+    }
+    return this.#settle(envelope, invocation, result)
+  }
+
+  async #settle(envelope: Envelope, invocation: Invocation, result: Promise<unknown>): Promise<void> {
+    try {
+      this.#answer(envelope, invocation, await result)
+    } catch (error) {
+      this.#fail(envelope, invocation, error)
+    }
+  }
+
+  #answer(envelope: Envelope, invocation: Invocation, value: unknown): void {
+    const violations = this.#output?.(value)
+    if (violations) throw invalid('SIGNALBOX_OUTPUT_INVALID', `output of ${this.name}`, violations)
+    envelope.resolve(value, invocation.head)
+  }
+
+  #fail(envelope: Envelope, invocation: Invocation, thrown: unknown): void {
+    const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+    // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
+    if (error.status >= 500 && envelope.cancelled === undefined) {
+      invocation.log.error({ code: error.code, err: error }, 'service failed')
+    } else if (envelope.kind === 'tell' && envelope.cancelled === undefined) {
+      invocation.log.warn({ code: error.code, err: error }, 'message refused')
+    }
+    envelope.reject(error)
+  }
+}
+
+function invalid(code: ErrorCode, what: string, errors: SchemaViolation[]): SignalboxError {
+  const list = errors.map(({ pointer, rule }) => `${pointer || '(all)'} ${rule}`).join('; ')
+  return new SignalboxError(code, `${what}: ${list}`, { details: { errors } })
+}

@@ -1,0 +1,218 @@
+/** One worker thread, as its node sees it. */
+import type { MessagePort, Worker } from 'node:worker_threads'
+import type { Clock } from '../clock.ts'
+import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
+import type { Place } from '../router/place.ts'
+import type { Router, RouterWorker } from '../router/router.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { CpuPool } from './cpu-pool.ts'
+import type { FromWorker, ToWorker, WorkerInit } from './messages.ts'
+
+export type WorkerState = 'starting' | 'ready' | 'draining' | 'gone'
+
+interface Around {
+  router: Router
+  cpu: CpuPool
+  log: Logger
+}
+
+/** A thread that was told to stop and did not is ended after this long. */
+const END_MS = 2_000
+
+export class HostedWorker {
+  readonly slot: number
+  readonly place: Place
+  /** Resolves when the actors of the worker have started; rejects when it died before. */
+  readonly ready: Promise<void>
+  /** Resolves with the reason when the thread has ended. */
+  readonly gone: Promise<SignalboxError>
+  state: WorkerState = 'starting'
+  wasReady = false
+  /** It was told to go. */
+  leaving = false
+  readonly #thread: Worker
+  readonly #port: MessagePort
+  readonly #around: Around
+  readonly #beats: Int32Array
+  readonly #requests = new Map<number, PromiseWithResolvers<unknown>>()
+  readonly #cpu = new Map<number, AbortController>()
+  readonly #ready = Promise.withResolvers<void>()
+  readonly #gone = Promise.withResolvers<SignalboxError>()
+  readonly #drained = Promise.withResolvers<void>()
+  #ids = 0
+  #reason: SignalboxError | undefined
+  #lastBeat = 0
+  #lastBeatAt = 0
+  #askingMemory = false
+
+  constructor(slot: number, init: WorkerInit, thread: Worker, port: MessagePort, around: Around) {
+    this.slot = slot
+    this.place = init.place
+    this.#thread = thread
+    this.#port = port
+    this.#around = around
+    this.#beats = new Int32Array(init.heartbeat)
+    this.ready = this.#ready.promise
+    this.gone = this.#gone.promise
+    this.ready.catch(() => {})
+    thread.on('message', (message: FromWorker) => this.#message(message))
+    thread.on('error', error => {
+      this.#reason ??= this.#died(error)
+    })
+    thread.on('exit', code => this.#exited(code))
+  }
+
+  post(message: ToWorker, transfer: MessagePort[] = []): void {
+    if (this.state !== 'gone') this.#thread.postMessage(message, transfer)
+  }
+
+  connect(place: Place, port: MessagePort): void {
+    this.post({ type: 'peer', place, port }, [port])
+  }
+
+  /** Asks the worker's boot module something. */
+  request(verb: string, payload: unknown): Promise<unknown> {
+    const id = this.#ids++
+    const request = Promise.withResolvers<unknown>()
+    this.#requests.set(id, request)
+    if (this.state === 'gone') request.reject(this.#reason)
+    else this.post({ type: 'request', id, verb, payload })
+    return request.promise
+  }
+
+  /** What the router needs of it. */
+  forRouter(): RouterWorker {
+    return {
+      place: this.place,
+      port: this.#port,
+      directory: change => this.post({ type: 'directory', change }),
+      lost: (place, error) => this.post({ type: 'lost', place, error: error.toWire() }),
+      finish: place => this.post({ type: 'finish', place }),
+      activate: address => this.post({ type: 'activate', address }),
+      deactivate: address => this.post({ type: 'deactivate', address }),
+    }
+  }
+
+  /** Has it finish what is under way and take nothing new; resolves when it has, or after `ms`. */
+  async drain(ms: number, clock: Clock): Promise<void> {
+    this.leaving = true
+    if (this.state === 'gone') return
+    this.state = 'draining'
+    this.post({ type: 'drain' })
+    const timer = clock.after(ms, () => {
+      this.#around.log.warn({ worker: this.slot, drainMs: ms }, 'worker did not drain in time')
+      this.#drained.resolve()
+    })
+    await Promise.race([this.#drained.promise, this.gone])
+    timer.cancel()
+  }
+
+  /** Stops its actors and ends the thread. */
+  async end(clock: Clock): Promise<void> {
+    this.leaving = true
+    this.post({ type: 'stop' })
+    const timer = clock.after(END_MS, () => void this.#thread.terminate())
+    await this.gone
+    timer.cancel()
+  }
+
+  /** Ends the thread when its event loop has not turned for `stuckMs`; `lateMs` of that are forgiven. */
+  look(now: number, lateMs: number, stuckMs: number): void {
+    const beat = Atomics.load(this.#beats, 0)
+    if (beat !== this.#lastBeat || this.state === 'starting') {
+      this.#lastBeat = beat
+      this.#lastBeatAt = now
+      return
+    }
+    this.#lastBeatAt += lateMs
+    if (now - this.#lastBeatAt < stuckMs) return
+    this.kill(`its event loop has not turned for ${Math.round(now - this.#lastBeatAt)} ms`)
+  }
+
+  /** Ends the thread when it holds more than `maxBytes` outside its heap: no heap limit covers Buffers. */
+  lookAtMemory(maxBytes: number): void {
+    if (this.#askingMemory || this.state !== 'ready') return
+    this.#askingMemory = true
+    this.#thread.getHeapStatistics().then(
+      ({ external_memory: bytes }) => {
+        this.#askingMemory = false
+        if (bytes > maxBytes) this.kill(`it holds ${Math.round(bytes / 1_048_576)} MiB of Buffers`)
+      },
+      // The thread ended before it could say.
+      () => {},
+    )
+  }
+
+  /** Ends the thread at once. */
+  kill(reason: string): void {
+    this.#reason ??= new SignalboxError('SIGNALBOX_WORKER_LOST', `worker ${this.slot} was ended: ${reason}`)
+    void this.#thread.terminate()
+  }
+
+  #message(message: FromWorker): void {
+    const { router } = this.#around
+    switch (message.type) {
+      case 'ready':
+        if (this.state === 'starting') this.state = 'ready'
+        this.wasReady = true
+        this.#ready.resolve()
+        return
+      case 'register':
+        router.register({ address: message.address, balance: message.balance, place: this.place })
+        return
+      case 'unregister':
+        router.unregister(message.address, this.place)
+        return
+      case 'candidate':
+        router.candidate(message.address, this.place)
+        return
+      case 'drained':
+        this.#drained.resolve()
+        return
+      case 'reply': {
+        const request = this.#requests.get(message.id)
+        this.#requests.delete(message.id)
+        if (message.error) request?.reject(fromWire(message.error))
+        else request?.resolve(message.value)
+        return
+      }
+      case 'cpu':
+        void this.#runCpu(message)
+        return
+      case 'cpuCancel':
+        this.#cpu.get(message.id)?.abort()
+    }
+  }
+
+  async #runCpu({ id, file, payload, timeoutMs }: Extract<FromWorker, { type: 'cpu' }>): Promise<void> {
+    const controller = new AbortController()
+    this.#cpu.set(id, controller)
+    try {
+      const value = await this.#around.cpu.run(file, payload, { timeoutMs, signal: controller.signal })
+      this.post({ type: 'cpuResult', id, value })
+    } catch (thrown) {
+      this.post({ type: 'cpuResult', id, error: toSignalboxError(thrown, 'SIGNALBOX_CPU_FAILED').toWire() })
+    } finally {
+      this.#cpu.delete(id)
+    }
+  }
+
+  #died(error: unknown): SignalboxError {
+    const { code, message } = error as { code?: string; message?: string }
+    const why = code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'it ran out of heap' : (message ?? String(error))
+    const wire = this.wasReady ? 'SIGNALBOX_WORKER_LOST' : 'SIGNALBOX_WORKER_START'
+    return new SignalboxError(wire, `worker ${this.slot} died: ${why}`, { cause: error })
+  }
+
+  #exited(code: number): void {
+    this.state = 'gone'
+    const reason =
+      this.#reason ??
+      new SignalboxError('SIGNALBOX_WORKER_LOST', `worker ${this.slot} ended with exit code ${code}`)
+    this.#reason = reason
+    this.#ready.reject(reason)
+    for (const request of this.#requests.values()) request.reject(reason)
+    for (const controller of this.#cpu.values()) controller.abort()
+    this.#gone.resolve(reason)
+  }
+}

@@ -1,0 +1,88 @@
+/** What runs in a worker thread: the actor system, its part of the router, and the boot module's actors. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { ActorSystem } from '../actor/system.ts'
+import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { RouterPipes } from '../router/router-pipe.ts'
+import { createLogger } from '../telemetry/log.ts'
+import { ControlPort } from './control-port.ts'
+import type { ToWorker, WorkerInit } from './messages.ts'
+import { type BootModule, WorkerContext } from './worker-context.ts'
+import { WorkerRouter } from './worker-router.ts'
+
+const init = workerData as WorkerInit
+const port = parentPort!
+const log = createLogger({ node: init.node, worker: init.slot })
+const beats = new Int32Array(init.heartbeat)
+setInterval(() => Atomics.add(beats, 0, 1), init.heartbeatMs)
+
+const system = new ActorSystem({ log })
+const router: WorkerRouter = new WorkerRouter(
+  init.place,
+  system,
+  new RouterPipes(init.routerPort, (from, body, attachments) => router.receive(from, body, attachments)),
+)
+const control = new ControlPort(port)
+const context = new WorkerContext(init, system, router, control, log)
+
+// Before the boot module: other workers may be talking already.
+port.on('message', (message: ToWorker) => {
+  receive(message).catch(error => {
+    throw error
+  })
+})
+
+const { default: boot } = (await import(init.boot)) as { default: BootModule }
+const hooks = await boot(context)
+control.post({ type: 'ready' })
+
+async function receive(message: ToWorker): Promise<void> {
+  switch (message.type) {
+    case 'peer':
+      router.connect(message.place, message.port)
+      return
+    case 'lost':
+      router.lost(message.place, toSignalboxError(message.error, 'SIGNALBOX_WORKER_LOST'))
+      return
+    case 'directory':
+      router.apply(message.change)
+      return
+    case 'finish':
+      router.finish(message.place)
+      return
+    case 'activate':
+      context.activate(message.address)
+      return
+    case 'deactivate':
+      await context.deactivate(message.address)
+      return
+    case 'cpuResult':
+      control.cpuResult(message)
+      return
+    case 'request':
+      await answer(message)
+      return
+    case 'drain':
+      await drain()
+      return
+    case 'stop':
+      await hooks.stop?.()
+      await system.shutdown()
+      process.exit(0)
+  }
+}
+
+async function drain(): Promise<void> {
+  await hooks.drain?.()
+  await router.drained()
+  control.post({ type: 'drained' })
+}
+
+async function answer({ id, verb, payload }: Extract<ToWorker, { type: 'request' }>): Promise<void> {
+  try {
+    const handler = hooks.requests?.[verb] ?? context.requests[verb]
+    if (!handler) throw new SignalboxError('SIGNALBOX_USAGE', `a worker knows no request '${verb}'`)
+    control.post({ type: 'reply', id, value: await (handler as (payload: unknown) => unknown)(payload) })
+  } catch (thrown) {
+    control.post({ type: 'reply', id, error: toSignalboxError(thrown, 'SIGNALBOX_ACTOR_FAILED').toWire() })
+  }
+}
