@@ -1,3 +1,4 @@
+// @ts-check
 // Stops with advice when this Node.js is too old. Plain JavaScript: an old Node.js cannot load a .ts file, so
 // the npm scripts run this first, and entry files import it first.
 const OLDEST = 24
