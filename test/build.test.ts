@@ -17,7 +17,9 @@ const Input = Type.Object({ name: Type.String() })
 export default class Hello extends Service<Static<typeof Input>> {
   static override input = Input
   async handle(): Promise<string> {
-    return 'Hello ' + this.request.payload.name
+    // @ts-expect-error: the schema has no such property
+    const mistake: unknown = this.request.payload.nmae
+    return 'Hello ' + (this.request.payload.name satisfies string) + mistake
   }
 }
 `
@@ -98,19 +100,9 @@ test('every entry of the package loads and has declarations', () => {
   }
 })
 
-test('a consumer type-checks against the declarations, with mistakes found', () => {
+test('a consumer type-checks against the declarations, and a mistake is found', () => {
   const tsc = join(ROOT, 'node_modules/typescript/bin/tsc')
   assert.deepEqual(node(tsc, '--project', '.'), { status: 0, stdout: '', stderr: '' })
-  using bad = fixture({ 'bad.ts': SERVICE.replace('payload.name', 'payload.nmae') })
-  symlinkSync(join(project.path, 'node_modules'), join(bad.path, 'node_modules'))
-  const config = { ...TSCONFIG, compilerOptions: { ...TSCONFIG.compilerOptions } }
-  const flags = Object.entries(config.compilerOptions).flatMap(([name, value]) => [
-    `--${name}`,
-    String(value),
-  ])
-  const { status, stdout } = node(tsc, '--ignoreConfig', ...flags, join(bad.path, 'bad.ts'))
-  assert.notEqual(status, 0)
-  assert.match(stdout, /nmae/)
 })
 
 test('the programs of the package are there, can be executed and show their help', () => {
