@@ -39,13 +39,7 @@ function edgesOf(root: string, file: string): Edge[] {
     const { specifier, kind } = found
     const isRelative = /^\.{1,2}(\/|$)/.test(specifier) || (kind === 'url' && !specifier.includes(':'))
     if (!isRelative) return { ...found, file, target: undefined }
-    const target = posix.normalize(posix.join(posix.dirname(file), specifier))
-    // siblingModule names a file without its extension.
-    return {
-      ...found,
-      file,
-      target: kind === 'url' && posix.extname(target) === '' ? `${target}.ts` : target,
-    }
+    return { ...found, file, target: posix.normalize(posix.join(posix.dirname(file), specifier)) }
   })
 }
 
@@ -69,8 +63,11 @@ function brokenByFile({ file, kind }: Edge, target: string): string | undefined 
   if (target.startsWith('../')) return `nothing outside the package is imported: ${target}`
   if (kind === 'url' && !/\.(ts|mts|mjs|js)$/.test(target)) return undefined
   if (from === 'test' || from === 'bench') return undefined
+  if (isTest(target) && !isTest(file)) return `only tests import ${target}, which is for tests`
   if (to === 'test') {
-    return isTest(file) || isBench(file) ? undefined : 'only test, bench and *.test.ts files import test'
+    return isTest(file) || isBench(file)
+      ? undefined
+      : 'only test, bench, *.test.ts and *-harness.ts files import test'
   }
   if (from === 'cli' || (to === 'bench' && isBench(file))) return undefined
   if (from === 'examples') {
@@ -126,8 +123,9 @@ function topFolder(path: string): string {
   return path.split('/', 1)[0]!
 }
 
+/** A test, or what only tests use: `connection-harness.ts`, `net-test-peer.ts`. */
 function isTest(file: string): boolean {
-  return file.endsWith('.test.ts')
+  return /\.test\.ts$|(^|[/-])harness\.ts$|-test-[^/]*\.ts$/.test(file)
 }
 
 function isBench(file: string): boolean {

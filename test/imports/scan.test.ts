@@ -44,7 +44,7 @@ test('finds every form of import', () => {
     'type:./re-type.ts',
     'dynamic:./dynamic.ts',
     'url:./worker.ts',
-    'url:./boot',
+    'url:./boot.ts',
     'value:./old.cjs',
   ])
 })

@@ -7,7 +7,10 @@
 export interface Import {
   specifier: string
   line: number
-  /** `type`: erased before the program runs. `url`: `new URL(specifier, import.meta.url)` and siblingModule. */
+  /**
+   * `type`: erased before the program runs. `url`: `new URL(specifier, import.meta.url)`, or siblingModule, whose
+   * argument gets the extension that it leaves out.
+   */
   kind: 'value' | 'type' | 'dynamic' | 'url'
 }
 
@@ -40,8 +43,9 @@ function matchAt(tokens: Token[], at: number): Omit<Import, 'line'> | undefined 
   if (word === 'URL' && next?.text === '(') {
     return isMetaUrl(tokens, at + 4) ? argument(tokens[at + 2], 'url') : undefined
   }
-  if (word === 'siblingModule' && isMetaUrl(tokens, at + 2)) return argument(tokens[at + 8], 'url')
-  return undefined
+  if (word !== 'siblingModule' || !isMetaUrl(tokens, at + 2)) return undefined
+  const sibling = argument(tokens[at + 8], 'url')
+  return sibling && { ...sibling, specifier: `${sibling.specifier}.ts` }
 }
 
 function argument(token: Token | undefined, kind: Import['kind']): Omit<Import, 'line'> | undefined {
