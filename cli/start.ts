@@ -25,7 +25,7 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     log: createLogger({ node: project.node }),
     ...(options.workers ?? project.workers ? { workers: options.workers ?? project.workers! } : {}),
     ...(project.limits && { limits: project.limits }),
-    ...(project.network && { network: { peers: [], clients: [], ...networkOf(project) } }),
+    ...(project.network && { network: networkOf(project) }),
   })
   return { node, project }
 }
@@ -35,7 +35,7 @@ function networkOf({ network }: Project) {
   if (secretKey.length !== 40) {
     throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', 'network.secretKey is not a CURVE key of 40 characters')
   }
-  return { host: host!, port, keys: { publicKey, secretKey }, peers: peers!, clients: clients! }
+  return { host: host ?? '127.0.0.1', port, keys: { publicKey, secretKey }, peers: peers ?? [], clients: clients ?? [] }
 }
 
 /** Stops the node at SIGTERM or SIGINT; a second signal ends the process at once. */
