@@ -3,6 +3,19 @@
  * Programs outside the bus use `signalbox/client`, tests of services `signalbox/test`.
  */
 export { ERRORS, type ErrorCode, type ErrorOptions, SignalboxError } from './errors.ts'
+export {
+  buildXml,
+  DEFAULT_XML_LIMITS,
+  type ElementParts,
+  element,
+  parseXml,
+  type XmlAttribute,
+  XmlElement,
+  type XmlLimits,
+  type XmlNode,
+  type XmlValue,
+  xmlToObject,
+} from './message/xml.ts'
 export { type Static, type TSchema, Type } from './schema.ts'
 export {
   type CallOptions,

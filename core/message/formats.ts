@@ -1,0 +1,74 @@
+/** Formats of message bodies, by name and by media type. A new format is one file and one line here. */
+import { SignalboxError } from '../errors.ts'
+import { form } from './form.ts'
+import type { BodyLimits, FormatCodec } from './format.ts'
+import { json } from './json.ts'
+import { msgpack } from './msgpack.ts'
+import { decodeUtf8 } from './text.ts'
+import { buildXml, parseXml, xmlToObject } from './xml.ts'
+
+export type { BodyLimits } from './format.ts'
+
+const xml: FormatCodec = {
+  mediaTypes: ['application/xml', 'text/xml'],
+  suffix: '+xml',
+  parse: (bytes, limits) => xmlToObject(parseXml(bytes, limits)),
+  build(value) {
+    if (typeof value === 'object' && value !== null) return buildXml(value)
+    throw new SignalboxError(
+      'SIGNALBOX_CODEC_UNENCODABLE',
+      'XML: only an object or an element can be written',
+    )
+  },
+}
+
+const text: FormatCodec = {
+  mediaTypes: ['text/plain'],
+  parse: bytes => decodeUtf8(bytes, 'text'),
+  build(value) {
+    if (typeof value === 'string') return value
+    if (typeof value === 'object' && value !== null) {
+      throw new SignalboxError('SIGNALBOX_CODEC_UNENCODABLE', 'text: an object is not a text')
+    }
+    return value === undefined || value === null ? '' : String(value)
+  },
+}
+
+const FORMATS = { json, xml, form, text, msgpack } as const satisfies Record<string, FormatCodec>
+
+/** The name of a format. */
+export type BodyFormat = keyof typeof FORMATS
+
+const BY_MEDIA_TYPE = new Map<string, BodyFormat>()
+const BY_SUFFIX = new Map<string, BodyFormat>()
+for (const [name, codec] of Object.entries<FormatCodec>(FORMATS)) {
+  for (const mediaType of codec.mediaTypes) BY_MEDIA_TYPE.set(mediaType, name as BodyFormat)
+  if (codec.suffix !== undefined) BY_SUFFIX.set(codec.suffix, name as BodyFormat)
+}
+
+/** The format of a media type without parameters, in any case; undefined when there is none for it. */
+export function formatOf(mediaType: string): BodyFormat | undefined {
+  const type = mediaType.trim().toLowerCase()
+  const exact = BY_MEDIA_TYPE.get(type) ?? BY_SUFFIX.get(type.slice(type.lastIndexOf('+')))
+  return exact ?? (type.startsWith('text/') ? 'text' : undefined)
+}
+
+/** The media type to send a format as, without parameters. */
+export function mediaTypeOf(format: BodyFormat): string {
+  return FORMATS[format].mediaTypes[0]
+}
+
+/**
+ * Reads a body. JSON and MessagePack give data, XML data as by `xmlToObject`, a form an object of strings and
+ * arrays of strings, text a string. Names that would reach a prototype are refused in all of them.
+ *
+ * Throws SIGNALBOX_FORMAT_INVALID (details `line` and `column`, `offset` in MessagePack) or SIGNALBOX_FORMAT_LIMIT.
+ */
+export function parseBody(format: BodyFormat, bytes: Buffer, limits: BodyLimits): unknown {
+  return FORMATS[format].parse(bytes, limits)
+}
+
+/** Writes a body: text in UTF-8 as a string, MessagePack as bytes. Throws SIGNALBOX_CODEC_UNENCODABLE. */
+export function buildBody(format: BodyFormat, value: unknown): string | Buffer {
+  return FORMATS[format].build(value)
+}

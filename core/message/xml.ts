@@ -1,0 +1,11 @@
+/** XML for the bus and for services: parse, read, convert, build. */
+export { buildXml } from './xml-build.ts'
+export {
+  type ElementParts,
+  element,
+  type XmlAttribute,
+  XmlElement,
+  type XmlNode,
+} from './xml-element.ts'
+export { type XmlValue, xmlToObject } from './xml-object.ts'
+export { DEFAULT_XML_LIMITS, parseXml, type XmlLimits } from './xml-parse.ts'
