@@ -238,6 +238,12 @@ export const ERRORS = {
     what: 'The client was too slow to send its request.',
     fix: 'Send faster, or raise the time limit of the channel.',
   },
+  SIGNALBOX_ANSWER_INVALID: {
+    status: 500,
+    retryable: false,
+    what: 'The status or a header of an answer is not valid in the protocol of the channel.',
+    fix: 'Set a status between 200 and 599 and headers without line breaks or control characters.',
+  },
   // Transports
   SIGNALBOX_OPTIONS_INVALID: {
     status: 400,

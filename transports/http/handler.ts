@@ -1,0 +1,221 @@
+/** What happens to a request: route, body, service, answer. */
+import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { idSource } from '../../core/clock.ts'
+import { SignalboxError } from '../../core/errors.ts'
+import type { Outbound, Receive, TransportContext } from '../../core/transport.ts'
+import {
+  bodyType,
+  checkAnnouncedLength,
+  collectBody,
+  contentDecoder,
+  decompress,
+  hasBody,
+  readBody,
+} from './body.ts'
+import type { HttpChannelSettings } from './channel-options.ts'
+import { optionsHeaders } from './cors.ts'
+import { saneCid } from './head.ts'
+import { HttpInbound } from './inbound.ts'
+import { Responder } from './responder.ts'
+import { type Match, type Route, RouteTable } from './routes.ts'
+import { MultipartReader, removeUploads, type UploadedFile, type UploadFolder } from './uploads.ts'
+import { type BodySpeed, Watchdog } from './watchdog.ts'
+
+const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT').join(', ')
+const newCid = idSource()
+
+/** Serves requests by options that can change at any time: each request keeps those it started with. */
+export class HttpHandler {
+  readonly #context: TransportContext
+  readonly #receive: Receive
+  readonly #uploads: UploadFolder
+  readonly #responder: Responder
+  #options!: HttpChannelSettings
+  #routes!: RouteTable
+  #speed!: BodySpeed
+  #inFlight = 0
+  #onIdle: (() => void)[] = []
+
+  constructor(
+    options: HttpChannelSettings,
+    context: TransportContext,
+    receive: Receive,
+    uploads: UploadFolder,
+  ) {
+    this.#context = context
+    this.#receive = receive
+    this.#uploads = uploads
+    this.#responder = new Responder(context)
+    this.configure(options)
+  }
+
+  /** Takes new options for the requests that come. Throws SIGNALBOX_OPTIONS_INVALID and keeps the old ones. */
+  configure(options: HttpChannelSettings): void {
+    const { bodyMinBytesPerSecond, bodyGraceMs, writeMs } = options.timeouts
+    const routes = new RouteTable(options)
+    const periodMs = Math.min(1000, Math.max(5, Math.floor(Math.min(bodyGraceMs, writeMs) / 4)))
+    const watchdog = new Watchdog(this.#context.clock, periodMs)
+    this.#routes = routes
+    this.#options = options
+    this.#speed = { watchdog, minBytesPerSecond: bodyMinBytesPerSecond, graceMs: bodyGraceMs }
+    this.#responder.configure(options, watchdog)
+  }
+
+  /** From now on answers close their connections, and event streams end. */
+  drain(): void {
+    this.#responder.drain()
+  }
+
+  /** Resolves when no request is under way. */
+  idle(): Promise<void> {
+    if (this.#inFlight === 0) return Promise.resolve()
+    return new Promise(resolve => this.#onIdle.push(resolve))
+  }
+
+  /** Serves one request. `expectsContinue`: the client waits for a word before it sends the body. */
+  handle(request: IncomingMessage, response: ServerResponse, expectsContinue = false): void {
+    void this.#serve(request, response, expectsContinue)
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean): Promise<void> {
+    const headers = normalize(request)
+    const cid = saneCid(headers['x-signalbox-cid']) ?? saneCid(headers['x-request-id']) ?? newCid()
+    let route: Route | undefined
+    let files: UploadedFile[] | undefined
+    this.#inFlight++
+    try {
+      if (this.#inFlight > this.#options.maxInFlight) throw overloaded(this.#options.maxInFlight)
+      const match = this.#routes.find(request.method!, request.url!, headers)
+      route = match?.route
+      if (route === undefined) return this.#answerWithoutRoute(request, response, match, cid)
+      const inbound = new HttpInbound(request, response, route, match!, cid)
+      if (hasBody(headers)) files = await this.#read(inbound, request, response, route, expectsContinue)
+      if (inbound.payload === undefined && route.parametersAsPayload) inbound.payload = parameters(match!)
+      this.#responder.checkAcceptable(request, route)
+      const outbound: Outbound = await this.#receive(inbound)
+      const pending = this.#responder.answer(request, response, route, outbound, cid)
+      if (pending !== undefined) await pending
+    } catch (error) {
+      this.#responder.fail(request, response, route?.cors ?? this.#routes.cors, error, cid, expectsContinue)
+    } finally {
+      if (files !== undefined && files.length > 0) await this.#removeFiles(files)
+      this.#inFlight--
+      if (this.#inFlight === 0) for (const resolve of this.#onIdle.splice(0)) resolve()
+    }
+  }
+
+  /** Reads the body into the message. Returns the uploaded files, if there are any. */
+  async #read(
+    inbound: HttpInbound,
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Route,
+    expectsContinue: boolean,
+  ): Promise<UploadedFile[] | undefined> {
+    const { headers } = inbound
+    const { maxInflationRatio, maxJsonDepth } = this.#options.limits
+    checkTransferEncoding(headers['transfer-encoding'])
+    checkAnnouncedLength(headers['content-length'], route.maxBodyBytes)
+    const type = bodyType(headers['content-type'])
+    const encoding = headers['content-encoding']
+    if (encoding !== undefined) contentDecoder(encoding)
+    if (expectsContinue) response.writeContinue()
+    if (type.multipart && route.format === 'auto')
+      return this.#readMultipart(inbound, request, route, encoding)
+    let bytes = await collectBody(request, route.maxBodyBytes, this.#speed)
+    inbound.bytes = bytes.length
+    if (bytes.length === 0) return undefined
+    if (encoding !== undefined)
+      bytes = await decompress(bytes, encoding, route.maxBodyBytes, maxInflationRatio)
+    inbound.payload = readBody(route.format, type, bytes, maxJsonDepth)
+    return undefined
+  }
+
+  async #readMultipart(
+    inbound: HttpInbound,
+    request: IncomingMessage,
+    route: Route,
+    encoding: string | undefined,
+  ): Promise<UploadedFile[]> {
+    const { limits } = this.#options
+    let source: Readable = request
+    if (encoding !== undefined && contentDecoder(encoding) !== undefined) {
+      const packed = await collectBody(request, route.maxBodyBytes, this.#speed)
+      source = Readable.from([
+        await decompress(packed, encoding, route.maxBodyBytes, limits.maxInflationRatio),
+      ])
+    }
+    const reader = new MultipartReader(request, limits, route.maxBodyBytes, this.#uploads, this.#speed)
+    const payload = await reader.read(source, inbound.headers)
+    inbound.payload = payload
+    inbound.bytes = reader.bytes
+    return payload.files
+  }
+
+  #answerWithoutRoute(
+    request: IncomingMessage,
+    response: ServerResponse,
+    match: Match | undefined,
+    cid: string,
+  ): void {
+    const url = request.url!
+    const options = request.method === 'OPTIONS'
+    if (options && url === '*') {
+      this.#responder.empty(response, 204, ['allow', ALL_METHODS], cid)
+      return
+    }
+    const { methods, cors } = this.#routes.allowed(url)
+    if (methods.length === 0 || match !== undefined) {
+      throw new SignalboxError('SIGNALBOX_NOT_FOUND', 'nothing is served at this path')
+    }
+    if (options) {
+      this.#responder.empty(response, 204, optionsHeaders(methods, cors, request.headers), cid)
+      return
+    }
+    throw new SignalboxError('SIGNALBOX_METHOD_NOT_ALLOWED', `this path takes ${methods.join(', ')}`, {
+      details: { allow: methods },
+    })
+  }
+
+  async #removeFiles(files: UploadedFile[]): Promise<void> {
+    try {
+      await removeUploads(files)
+    } catch (error) {
+      this.#context.log.warn({ err: error }, 'uploaded files could not be removed')
+    }
+  }
+}
+
+/** Makes the target origin-form and every header a string; the parsed request is ours alone. */
+function normalize(request: IncomingMessage): Record<string, string> {
+  const url = request.url!
+  if (url.charCodeAt(0) !== 0x2f && url !== '*') {
+    const rest = url.replace(/^https?:\/\/[^/?#]*/i, '')
+    request.url = rest.startsWith('/') ? rest : `/${rest}`
+  }
+  const cookies = request.headers['set-cookie']
+  if (cookies !== undefined) (request.headers as Record<string, string>)['set-cookie'] = cookies.join(', ')
+  return request.headers as Record<string, string>
+}
+
+/** Query and path parameters as one object; the path wins. */
+function parameters(match: Match): Record<string, unknown> | undefined {
+  for (const _ in match.params) return { ...match.query, ...match.params }
+  for (const _ in match.query) return { ...match.query }
+  return undefined
+}
+
+/** A body whose end is not certain is how requests are smuggled (RFC 9112, 6.1 and 11.2). */
+function checkTransferEncoding(value: string | undefined): void {
+  if (value === undefined || value.toLowerCase() === 'chunked') return
+  throw new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', 'the only transfer encoding accepted is chunked', {
+    status: 501,
+  })
+}
+
+function overloaded(maxInFlight: number): SignalboxError {
+  return new SignalboxError('SIGNALBOX_OVERLOADED', `more than ${maxInFlight} requests are under way`, {
+    retryAfterMs: 1000,
+  })
+}

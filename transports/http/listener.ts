@@ -1,0 +1,228 @@
+/** The listening socket: TLS, time limits and connection caps, and malformed requests. */
+import { readFile } from 'node:fs/promises'
+import http, { type IncomingMessage, type ServerOptions, type ServerResponse } from 'node:http'
+import https from 'node:https'
+import net, { type AddressInfo, type Socket } from 'node:net'
+import type { SecureContextOptions } from 'node:tls'
+import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import type { TransportContext } from '../../core/transport.ts'
+import type { HttpChannelSettings } from './channel-options.ts'
+
+type OnRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean) => void
+
+/** Reads a PEM option: the text itself, or a file. */
+async function pem(value: string): Promise<string> {
+  if (value.includes('-----BEGIN')) return value
+  try {
+    return await readFile(value, 'utf8')
+  } catch (error) {
+    throw new SignalboxError(
+      'SIGNALBOX_OPTIONS_INVALID',
+      `tls: cannot read '${value}': ${(error as Error).message}`,
+    )
+  }
+}
+
+async function secureContext(tls: NonNullable<HttpChannelSettings['tls']>): Promise<SecureContextOptions> {
+  const [cert, key] = await Promise.all([pem(tls.cert), pem(tls.key)])
+  const context: SecureContextOptions = { cert, key, minVersion: tls.minVersion }
+  if (tls.ca !== undefined) context.ca = await pem(tls.ca)
+  return context
+}
+
+/** One listener. It listens once and is closed once. */
+export class Listener {
+  readonly #context: TransportContext
+  readonly #server: http.Server | https.Server
+  readonly #connections = new Map<string, number>()
+  readonly #sockets = new Set<Socket>()
+  #options: HttpChannelSettings
+  #closed: Promise<void> | undefined
+
+  private constructor(
+    options: HttpChannelSettings,
+    context: TransportContext,
+    server: http.Server | https.Server,
+  ) {
+    this.#options = options
+    this.#context = context
+    this.#server = server
+    this.#applyLimits()
+  }
+
+  /** Makes a listener that does not listen yet. Throws SIGNALBOX_OPTIONS_INVALID for certificates that do not load. */
+  static async create(
+    options: HttpChannelSettings,
+    context: TransportContext,
+    onRequest: OnRequest,
+  ): Promise<Listener> {
+    const { headersMs, requestMs } = options.timeouts
+    const common: ServerOptions = {
+      maxHeaderSize: options.limits.maxHeaderBytes,
+      connectionsCheckingInterval: checkIntervalMs(headersMs),
+      headersTimeout: Math.min(headersMs, requestMs),
+      requestTimeout: requestMs,
+    }
+    const { tls } = options
+    let server: http.Server | https.Server
+    try {
+      server =
+        tls === undefined
+          ? http.createServer(common)
+          : https.createServer({
+              ...common,
+              ...(await secureContext(tls)),
+              requestCert: tls.requestClientCert,
+              rejectUnauthorized: tls.rejectUnauthorized,
+              handshakeTimeout: headersMs,
+            })
+    } catch (error) {
+      throw toSignalboxError(error, 'SIGNALBOX_OPTIONS_INVALID')
+    }
+    const listener = new Listener(options, context, server)
+    server.prependListener('connection', socket => listener.#onConnection(socket))
+    server.on('request', onRequest)
+    server.on('checkContinue', (request, response) => onRequest(request, response, true))
+    server.on('clientError', onClientError)
+    return listener
+  }
+
+  /** Resolves when it listens. Rejects with SIGNALBOX_LISTEN_FAILED. */
+  listen(): Promise<void> {
+    const { host, port, reusePort } = this.#options
+    return new Promise((resolve, reject) => {
+      const failed = (error: NodeJS.ErrnoException) => {
+        const retryable =
+          error.code === 'EADDRINUSE' || error.code === 'EADDRNOTAVAIL' || error.code === 'EMFILE'
+        const message = `cannot listen on ${host} port ${port}: ${error.message}`
+        reject(new SignalboxError('SIGNALBOX_LISTEN_FAILED', message, { cause: error, retryable }))
+      }
+      this.#server.once('error', failed)
+      // Closed before it could say that it listens; does nothing later.
+      this.#server.once('close', () =>
+        reject(new SignalboxError('SIGNALBOX_CANCELLED', 'the channel was closed while it was opening')),
+      )
+      this.#server.listen({ host, port, reusePort, exclusive: true, backlog: 1024 }, () => {
+        this.#server.off('error', failed)
+        this.#server.on('error', error => this.#context.lost(error))
+        resolve()
+      })
+    })
+  }
+
+  get listening(): boolean {
+    return this.#server.listening
+  }
+
+  /** Host and port, the real one once it listens. */
+  get address(): { host: string; port: number } {
+    const bound = this.#server.address() as AddressInfo | null
+    return { host: this.#options.host, port: bound?.port ?? this.#options.port }
+  }
+
+  /**
+   * Accepts no more connections; resolves when all have ended. Idle ones are not cut, so that no request that is
+   * on its way is lost: each gets its answer with `Connection: close`, or ends at keepAliveMs.
+   */
+  async stopAccepting(): Promise<void> {
+    // After the poll phase: connections the kernel had ready have been accepted by then.
+    await new Promise(resolve => setImmediate(resolve))
+    // http.Server's own close() would cut idle connections at once.
+    this.#closed ??= new Promise(resolve => net.Server.prototype.close.call(this.#server, () => resolve()))
+    // A connection that has never sent a request may stay no longer than an idle one.
+    const { keepAliveMs } = this.#options.timeouts
+    this.#server.headersTimeout = Math.max(1, Math.min(this.#server.headersTimeout, keepAliveMs))
+    return this.#closed
+  }
+
+  /** Ends everything at once. */
+  async destroy(): Promise<void> {
+    this.#closed ??= new Promise(resolve => this.#server.once('close', () => resolve()))
+    const listening = this.#server.listening
+    // Also stops the timer that checks connections, which the drain has left running.
+    this.#server.close()
+    this.#server.closeAllConnections()
+    for (const socket of this.#sockets) socket.destroy()
+    if (listening || this.#connections.size > 0) await this.#closed
+  }
+
+  /** Takes over limits, time limits and certificates for what comes; false when that needs a new listener. */
+  async reconfigure(options: HttpChannelSettings): Promise<boolean> {
+    if (fixed(options) !== fixed(this.#options)) return false
+    if (options.tls !== undefined && this.#server instanceof https.Server) {
+      this.#server.setSecureContext(await secureContext(options.tls))
+    }
+    this.#options = options
+    this.#applyLimits()
+    return true
+  }
+
+  #applyLimits(): void {
+    const { headersMs, requestMs, keepAliveMs } = this.#options.timeouts
+    const server = this.#server
+    // Connections are looked at from time to time: minus that time, the limit is never exceeded.
+    server.headersTimeout = Math.max(1, Math.min(headersMs, requestMs) - checkIntervalMs(headersMs))
+    server.requestTimeout = requestMs
+    // The client is told a little less, so that it does not send into a connection that is just closing.
+    server.keepAliveTimeoutBuffer = Math.min(1000, Math.floor(keepAliveMs / 5))
+    server.keepAliveTimeout = Math.max(1, keepAliveMs - server.keepAliveTimeoutBuffer)
+    server.maxConnections = this.#options.maxConnections
+    // The size of the head bounds their number; Node would drop those beyond its own limit silently.
+    server.maxHeadersCount = 0
+  }
+
+  #onConnection(socket: Socket): void {
+    const address = socket.remoteAddress ?? ''
+    const count = (this.#connections.get(address) ?? 0) + 1
+    if (count > this.#options.maxConnectionsPerAddress) return void socket.destroy()
+    this.#connections.set(address, count)
+    this.#sockets.add(socket)
+    socket.once('close', () => {
+      this.#sockets.delete(socket)
+      const left = this.#connections.get(address)! - 1
+      if (left > 0) this.#connections.set(address, left)
+      else this.#connections.delete(address)
+    })
+  }
+}
+
+/** Options that a listener cannot change while it listens. */
+function fixed(options: HttpChannelSettings): string {
+  const { host, port, reusePort, tls, limits, timeouts, uploadFolder } = options
+  const mutual = tls && [tls.requestClientCert, tls.rejectUnauthorized]
+  const check = checkIntervalMs(timeouts.headersMs)
+  return JSON.stringify([
+    host,
+    port,
+    reusePort,
+    mutual ?? null,
+    limits.maxHeaderBytes,
+    check,
+    uploadFolder ?? null,
+  ])
+}
+
+function checkIntervalMs(headersMs: number): number {
+  return Math.min(1000, Math.max(10, Math.floor(headersMs / 10)))
+}
+
+const CLIENT_ERRORS: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: '413 Content Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+/** What is not HTTP gets a short answer, unless another answer is already on its way, and the connection ends. */
+function onClientError(error: NodeJS.ErrnoException, duplex: unknown): void {
+  const socket = duplex as Socket & { _httpMessage?: ServerResponse | null }
+  if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent)
+    return void socket.destroy()
+  const status = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
+  const body = JSON.stringify({
+    type: 'about:blank',
+    title: status.slice(4),
+    status: Number(status.slice(0, 3)),
+  })
+  const head = `HTTP/1.1 ${status}\r\nContent-Type: application/problem+json\r\nContent-Length: ${body.length}\r\nConnection: close`
+  socket.end(`${head}\r\n\r\n${body}`, () => socket.destroy())
+}

@@ -1,0 +1,235 @@
+/** Writes answers and errors. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { SignalboxError } from '../../core/errors.ts'
+import type { Outbound, TransportContext } from '../../core/transport.ts'
+import type { HttpChannelSettings } from './channel-options.ts'
+import { addCorsHeaders, type CorsPolicy } from './cors.ts'
+import { addHeaders, checkedStatus, checkedValue, headerOf } from './head.ts'
+import { problemOf } from './problem.ts'
+import { chooseEncoding, chooseType, compress, type Representation, represent } from './represent.ts'
+import type { Route } from './routes.ts'
+import { discardStream, isStream, type StreamKind, StreamSender } from './stream.ts'
+import type { Watchdog } from './watchdog.ts'
+import { endWith, WriteGuard } from './writer.ts'
+
+/** A refused body of at most this size is read and thrown away, so that the connection can go on. */
+const DISCARDED_BYTES = 64 * 1024
+/** How long a refused client may go on sending before it is cut: closing at once would lose the answer. */
+const LINGER_MS = 1000
+
+/** Answers for one channel. */
+export class Responder {
+  readonly #context: TransportContext
+  readonly #events = new Set<StreamSender>()
+  #options!: HttpChannelSettings
+  #watchdog!: Watchdog
+  #draining = false
+
+  constructor(context: TransportContext) {
+    this.#context = context
+  }
+
+  configure(options: HttpChannelSettings, watchdog: Watchdog): void {
+    this.#options = options
+    this.#watchdog = watchdog
+  }
+
+  drain(): void {
+    this.#draining = true
+    for (const sender of this.#events) sender.stop()
+  }
+
+  /** Throws SIGNALBOX_NOT_ACCEPTABLE before the service runs, where the route says what it produces. */
+  checkAcceptable(request: IncomingMessage, route: Route): void {
+    const { accept } = request.headers
+    if (route.produces !== undefined && accept !== undefined && accept !== '*/*')
+      chooseType(accept, route.produces)
+  }
+
+  /** Sends what the service answered; undefined when there is nothing to wait for. */
+  answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Route,
+    out: Outbound,
+    cid: string,
+  ): Promise<void> | undefined {
+    const { payload } = out
+    if (response.destroyed) {
+      if (isStream(payload)) discardStream(payload, this.#context.log)
+      return undefined
+    }
+    const status = checkedStatus(out.status, payload === undefined ? 204 : 200)
+    const list: string[] = []
+    addHeaders(list, out.headers, 'content-type')
+    if (route.cors !== undefined) addCorsHeaders(list, route.cors, request.headers.origin)
+    const bodiless = status === 204 || status === 205 || status === 304
+    if (isStream(payload)) {
+      if (!bodiless) return this.#stream(request, response, route, payload, out, status, list, cid)
+      discardStream(payload, this.#context.log)
+    }
+    if (payload === undefined || bodiless) return void this.empty(response, status, list, cid)
+    const made = represent(payload, contentTypeOf(out), request.headers.accept, route.produces)
+    return this.#send(request, response, made, out, status, list, cid)
+  }
+
+  /** An answer without a body. */
+  empty(response: ServerResponse, status: number, list: string[], cid: string): void {
+    if (status !== 204 && status !== 304) list.push('content-length', '0')
+    this.#head(response, status, list, cid)
+    response.end()
+  }
+
+  #send(
+    request: IncomingMessage,
+    response: ServerResponse,
+    made: Representation,
+    out: Outbound,
+    status: number,
+    list: string[],
+    cid: string,
+  ): Promise<void> | undefined {
+    const { contentType, body } = made
+    const bytes = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    if (made.negotiated) list.push('vary', 'accept')
+    const encoding = chooseEncoding(this.#options.compression, request.headers, contentType, bytes)
+    if (encoding !== undefined && headerOf(out.headers, 'content-encoding') === undefined) {
+      return this.#sendCompressed(response, encoding, made, status, list, cid)
+    }
+    return this.#sendBody(response, contentType, body, bytes, status, list, cid)
+  }
+
+  async #sendCompressed(
+    response: ServerResponse,
+    encoding: string,
+    made: Representation,
+    status: number,
+    list: string[],
+    cid: string,
+  ): Promise<void> {
+    const packed = await compress(made.body, encoding)
+    list.push('content-encoding', encoding, 'vary', 'accept-encoding')
+    if (!response.destroyed)
+      await this.#sendBody(response, made.contentType, packed, packed.length, status, list, cid)
+  }
+
+  #sendBody(
+    response: ServerResponse,
+    contentType: string,
+    body: string | Buffer,
+    bytes: number,
+    status: number,
+    list: string[],
+    cid: string,
+  ): Promise<void> | undefined {
+    list.push('content-type', contentType, 'content-length', String(bytes))
+    this.#head(response, status, list, cid)
+    return endWith(response, body, bytes, this.#options.timeouts.writeMs, this.#watchdog)
+  }
+
+  #head(response: ServerResponse, status: number, list: string[], cid: string): void {
+    if (this.#draining) response.shouldKeepAlive = false
+    list.push('x-signalbox-cid', cid)
+    response.writeHead(status, list)
+  }
+
+  async #stream(
+    request: IncomingMessage,
+    response: ServerResponse,
+    route: Route,
+    source: AsyncIterable<unknown>,
+    out: Outbound,
+    status: number,
+    list: string[],
+    cid: string,
+  ): Promise<void> {
+    const { clock, log } = this.#context
+    const { accept } = request.headers
+    const given = contentTypeOf(out) ?? route.produces?.[0]
+    const events =
+      route.sse || given === 'text/event-stream' || (accept?.includes('text/event-stream') ?? false)
+    const writeHead = (kind: StreamKind, contentType: string) => {
+      list.push('content-type', contentType)
+      if (kind === 'events') list.push('cache-control', 'no-store', 'x-accel-buffering', 'no')
+      this.#head(response, status, list, cid)
+    }
+    if (request.method === 'HEAD') {
+      discardStream(source, log)
+      writeHead(
+        events ? 'events' : 'raw',
+        events ? 'text/event-stream' : (given ?? 'application/octet-stream'),
+      )
+      return void response.end()
+    }
+    new WriteGuard(response, this.#options.timeouts.writeMs, this.#watchdog)
+    const describe = (error: unknown) => problemOf(error, this.#problemContext(request, cid)).body
+    const { sseKeepAliveMs } = this.#options.timeouts
+    const sender = new StreamSender(source, response, { clock, log, sseKeepAliveMs, writeHead, describe })
+    if (events) this.#events.add(sender)
+    if (events && this.#draining) sender.stop()
+    try {
+      await sender.send(events, given)
+    } finally {
+      this.#events.delete(sender)
+    }
+  }
+
+  /** Answers with an error. */
+  fail(
+    request: IncomingMessage,
+    response: ServerResponse,
+    cors: CorsPolicy | undefined,
+    error: unknown,
+    cid: string,
+    expectsContinue: boolean,
+  ): void {
+    if (!(error instanceof SignalboxError))
+      this.#context.log.error({ err: error, cid }, 'a request failed unexpectedly')
+    if (response.headersSent || response.destroyed) {
+      this.#context.log.debug({ err: error, cid }, 'an answer was broken off')
+      return void response.destroy()
+    }
+    const problem = problemOf(error, this.#problemContext(request, cid))
+    const allow = error instanceof SignalboxError ? error.details?.allow : undefined
+    if (problem.status === 405 && Array.isArray(allow)) problem.headers.push('allow', allow.join(', '))
+    if (cors !== undefined) addCorsHeaders(problem.headers, cors, request.headers.origin)
+    problem.headers.push('content-length', String(Buffer.byteLength(problem.body)))
+    const unread = isUnread(request, expectsContinue)
+    if (unread || this.#draining) response.shouldKeepAlive = false
+    response.writeHead(problem.status, problem.headers)
+    if (unread && problem.status !== 408) this.#endAfterLinger(request, response, problem.body)
+    else response.end(problem.body)
+  }
+
+  /**
+   * The client is still sending. Closing now would reset the connection and could take the answer with it
+   * (RFC 9112, 9.6), so the rest is thrown away for a moment; the client has its whole answer meanwhile.
+   */
+  #endAfterLinger(request: IncomingMessage, response: ServerResponse, body: string): void {
+    response.write(body)
+    const end = () => {
+      timer.cancel()
+      response.end()
+    }
+    const timer = this.#context.clock.after(LINGER_MS, end)
+    request.once('end', end).once('close', end).resume()
+  }
+
+  #problemContext(request: IncomingMessage, cid: string) {
+    const instance = request.url!.split('?', 1)[0]!
+    return { cid, instance, realm: this.#context.name, expose: this.#options.exposeErrorDetails }
+  }
+}
+
+/** Whether so much of the body may still come that the connection cannot be used again. */
+function isUnread(request: IncomingMessage, expectsContinue: boolean): boolean {
+  if (request.complete) return false
+  const announced = request.headers['content-length']
+  if (announced === undefined) return request.headers['transfer-encoding'] !== undefined
+  return expectsContinue || Number(announced) > DISCARDED_BYTES
+}
+
+function contentTypeOf(out: Outbound): string | undefined {
+  const given = headerOf(out.headers, 'content-type')
+  return given === undefined ? undefined : checkedValue('content-type', given)
+}
