@@ -73,6 +73,9 @@ export const ProjectSchema = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    try: Type.Optional(
+      Type.Array(Type.String(), { default: [], description: 'Commands to show when the project has started.' }),
+    ),
     channels: Type.Optional(Type.Array(Endpoint, { default: [] })),
     connections: Type.Optional(Type.Array(Endpoint, { default: [] })),
   },
@@ -96,6 +99,8 @@ export interface Project {
   workers: number | undefined
   limits: ProjectFile['limits']
   network: ProjectFile['network']
+  /** Commands to show when it has started. */
+  try: string[]
   channels: EndpointConfig[]
   connections: EndpointConfig[]
 }
@@ -136,6 +141,7 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     workers: file.workers,
     limits: file.limits,
     network: file.network,
+    try: file.try ?? [],
     channels: channels.map(endpoint => checked(endpoint, 'channel', path)),
     connections: connections.map(endpoint => checked(endpoint, 'connection', path)),
   }

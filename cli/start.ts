@@ -38,6 +38,28 @@ function networkOf({ network }: Project) {
   return { host: host ?? '127.0.0.1', port, keys: { publicKey, secretKey }, peers: peers ?? [], clients: clients ?? [] }
 }
 
+/** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
+export async function start(folder: string, options: StartOptions): Promise<void> {
+  const { node, project } = await startProject(folder, options)
+  stopOnSignals(node)
+  console.log(await welcome(node, project))
+}
+
+/** What a person wants to know of a node that has just started. */
+async function welcome(node: Node, project: Project): Promise<string> {
+  const { workers } = await node.inspect()
+  const lines = [`${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`, '']
+  for (const { name, type, options } of project.channels) {
+    const address = `channel/${type}/${name}`
+    const actor = workers.flatMap(({ actors }) => actors as { address: string; endpoint?: string }[])
+      .find(other => other.address === address)
+    lines.push(`  ${address}  ${actor?.endpoint ?? JSON.stringify(options)}`)
+  }
+  if (node.endpoint) lines.push(`  nodes and programs attach at ${node.endpoint}`)
+  if (project.try.length > 0) lines.push('', 'Try:', ...project.try.map(command => `  ${command}`))
+  return `${lines.join('\n')}\n`
+}
+
 /** Stops the node at SIGTERM or SIGINT; a second signal ends the process at once. */
 export function stopOnSignals(node: Node): void {
   let stopping = false

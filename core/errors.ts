@@ -372,6 +372,11 @@ export class SignalboxError extends Error {
     this.retryAfterMs = options.retryAfterMs
   }
 
+  /** What to do about it, for codes of the table. */
+  get fix(): string | undefined {
+    return Object.hasOwn(ERRORS, this.code) ? ERRORS[this.code as ErrorCode].fix : undefined
+  }
+
   /** Plain data that {@link fromWire} turns back into an equal error. The cause stays behind: it may hold secrets. */
   toWire(): WireError {
     return {

@@ -7,7 +7,8 @@ import { SignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Directory, type DirectoryChange, type Registration } from './directory.ts'
 import { Net, type NetOptions, type PeerInfo } from './net.ts'
-import { nodeOf, type Place } from './place.ts'
+import { nodeOf, type Place, placeOf } from './place.ts'
+import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader } from './router-frames.ts'
 import type { Forwarded } from './router-pipe.ts'
 import { type Announcement, Singletons } from './singletons.ts'
 import { movable } from './thread-pipe.ts'
@@ -34,14 +35,6 @@ export interface RouterOptions {
   network?: NetworkOptions | undefined
 }
 
-/** What routers say to each other, and to clients, beside the batches. */
-type Control =
-  | { type: 'directory'; change: DirectoryChange }
-  | { type: 'finish'; place: Place }
-  | { type: 'singletons'; announcement: Announcement }
-
-const BATCH = 0x44 // 'D'
-const CONTROL = 0x43 // 'C'
 const PUBLIC = /^(?:service|topic|queue)\//
 
 export class Router {
@@ -159,7 +152,9 @@ export class Router {
   }
 
   #receiveBatch(from: PeerInfo, header: Buffer, body: Buffer, attachments: Buffer[]): void {
-    const { to, source } = decodeHeader(header)
+    const { to, source: claimed } = decodeHeader(header)
+    // A program has one place; it does not know by which name this node calls it.
+    const source = from.role === 'client' ? placeOf(from.id, 0, 1) : claimed
     const worker = this.#workers.get(to)
     if (!worker || nodeOf(source) !== from.id) {
       this.dropped++
@@ -207,17 +202,6 @@ export class Router {
     const frame = Buffer.from(`C${JSON.stringify(control)}`)
     if (!this.#net?.send(peerId, [frame])) this.#log.warn({ peer: peerId }, 'control message not sent')
   }
-}
-
-/** Header of a batch: `D`, the place it goes to, NUL, the place it comes from. */
-export function encodeHeader(to: Place, source: Place): Buffer {
-  return Buffer.from(`D${to}\0${source}`, 'latin1')
-}
-
-/** Both places; empty ones for a header that is none. */
-export function decodeHeader(header: Buffer): { to: Place; source: Place } {
-  const [to = '', source = ''] = header.toString('latin1', 1).split('\0')
-  return { to, source }
 }
 
 /** Memory that can move to a worker; a frame may be a view of a larger one. */

@@ -63,13 +63,13 @@ export class WorkerRouter implements Remote {
   }
 
   /** Takes a change of the directory, and lets go of the keys that belong elsewhere now. */
-  apply(change: DirectoryChange): void {
+  apply(change: DirectoryChange, reason?: string): void {
     for (const entry of this.directory.apply(change)) {
       if (entry.balance !== 'keyed') continue
       const mine = (address: Address) => rendezvous(keyOf(address)!, entry.places) === this.place
       void this.#system.releaseKeys(entry.address, mine)
     }
-    if (change.type === 'leave' && change.node !== undefined) this.#lostNode(change.node)
+    if (change.type === 'leave' && change.node !== undefined) this.#lostNode(change.node, reason)
   }
 
   /** Resolves when no other worker sends anything more to this one. */
@@ -176,8 +176,8 @@ export class WorkerRouter implements Remote {
     return link
   }
 
-  #lostNode(node: string): void {
-    const error = new SignalboxError('SIGNALBOX_NODE_LOST', `node ${node} cannot be reached any more`)
+  #lostNode(node: string, reason = 'it cannot be reached any more'): void {
+    const error = new SignalboxError('SIGNALBOX_NODE_LOST', `node ${node} is lost: ${reason}`)
     for (const place of [...this.#links.keys()]) if (nodeOf(place) === node) this.lost(place, error)
   }
 }

@@ -1,0 +1,161 @@
+/**
+ * For programs outside the bus: attaches to a node's ZeroMQ port and invokes its services.
+ *
+ * ```ts
+ * import { connect } from 'signalbox/client'
+ * const bus = await connect({ endpoint: 'tcp://127.0.0.1:7720', serverKey, name: 'shop', keys })
+ * const answer = await bus.invoke('hello', { name: 'Ada' })
+ * await bus.close()
+ * ```
+ */
+import { ActorSystem } from '../actor/system.ts'
+import { SignalboxError } from '../errors.ts'
+import { type Logger, silentLogger } from '../telemetry/log.ts'
+import { WorkerRouter } from '../worker/worker-router.ts'
+import { type CurveKeys, makeCurveKeys, NetClient } from './net.ts'
+import { nodeOf, type Place, placeOf } from './place.ts'
+import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader } from './router-frames.ts'
+
+export { type CurveKeys, makeCurveKeys }
+
+export interface ConnectOptions {
+  /** The node's port, e.g. `tcp://127.0.0.1:7720`. */
+  endpoint: string
+  /** The node's public CURVE key. */
+  serverKey: string
+  /** The name under which the node knows this program's key. */
+  name: string
+  keys: CurveKeys
+  /** How long `connect` waits, and the time limit of calls that set none, in milliseconds. Default 30,000. */
+  timeoutMs?: number
+  log?: Logger
+}
+
+export interface ClientCallOptions {
+  timeoutMs?: number
+  headers?: Record<string, string>
+  /** Correlation id. */
+  cid?: string
+  signal?: AbortSignal
+}
+
+/** An attached program. */
+export interface Client {
+  /** Calls a service. Rejects with its SignalboxError, at the latest after the time limit. */
+  invoke<Output = unknown>(service: string, payload?: unknown, options?: ClientCallOptions): Promise<Output>
+  /** Sends to a service, at most once; resolves when the message is on its way: await it. */
+  tell(service: string, payload?: unknown, options?: Omit<ClientCallOptions, 'timeoutMs'>): Promise<void>
+  /** Names of the services that the node offers now. */
+  services(): string[]
+  /** False while the node cannot be reached; calls fail at once then, and work again when it is back. */
+  readonly connected: boolean
+  close(): Promise<void>
+}
+
+/**
+ * Attaches to a node. Rejects with SIGNALBOX_TIMEOUT_DEADLINE when there is no answer in time: the node is not
+ * there, or does not know the key (it does not say which).
+ */
+export async function connect(options: ConnectOptions): Promise<Client> {
+  const client = new BusClient(options)
+  try {
+    await client.attach()
+  } catch (error) {
+    await client.close()
+    throw error
+  }
+  return client
+}
+
+class BusClient implements Client {
+  connected = false
+  readonly #system: ActorSystem
+  readonly #router: WorkerRouter
+  readonly #net: NetClient
+  readonly #timeoutMs: number
+  readonly #attached = Promise.withResolvers<void>()
+
+  constructor(options: ConnectOptions) {
+    const { endpoint, serverKey, name, keys, log = silentLogger, timeoutMs = 30_000 } = options
+    this.#timeoutMs = timeoutMs
+    this.#system = new ActorSystem({ log })
+    this.#net = new NetClient({
+      endpoint,
+      serverKey,
+      name,
+      keys,
+      log,
+      onFrames: frames => this.#receive(frames),
+      onState: (state, reason) => this.#state(state, reason),
+    })
+    // The node knows this program by a place of its own making; here the name says whose place it is.
+    this.#router = new WorkerRouter(placeOf(`client/${name}`, 0, 1), this.#system, {
+      to: place => ({
+        post: (body, attachments) => this.#post(place, body, attachments),
+        close: () => {},
+      }),
+      forget: () => {},
+    })
+  }
+
+  /** Resolves when the node has answered and said which services it has. */
+  async attach(): Promise<void> {
+    this.#net.start()
+    const timer = setTimeout(() => {
+      const message = `no answer within ${this.#timeoutMs} ms: no node there, or it does not know this key`
+      this.#attached.reject(new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', message))
+    }, this.#timeoutMs)
+    await this.#attached.promise.finally(() => clearTimeout(timer))
+  }
+
+  invoke<Output>(service: string, payload?: unknown, options: ClientCallOptions = {}): Promise<Output> {
+    const timed = { timeoutMs: this.#timeoutMs, ...options }
+    return this.#system.ask(`service/${service}`, payload, timed) as Promise<Output>
+  }
+
+  async tell(service: string, payload?: unknown, options: ClientCallOptions = {}): Promise<void> {
+    await this.#system.tell(`service/${service}`, payload, options)
+  }
+
+  services(): string[] {
+    const addresses = this.#router.directory.list().map(({ address }) => address)
+    return [...new Set(addresses)].filter(a => a.startsWith('service/')).map(a => a.slice('service/'.length)).sort()
+  }
+
+  async close(): Promise<void> {
+    this.#lost('this client was closed')
+    await this.#net.close()
+    await this.#system.shutdown()
+  }
+
+  #post(place: Place, body: Uint8Array, attachments: readonly Uint8Array[]): void {
+    if (this.#net.send([encodeHeader(place, this.#router.place), body, ...attachments])) return
+    const error = new SignalboxError('SIGNALBOX_NODE_LOST', 'the node cannot be reached')
+    this.#router.lost(place, error)
+  }
+
+  #receive(frames: Buffer[]): void {
+    const [header, body, ...attachments] = frames
+    if (header?.[0] === BATCH && body) this.#router.receive(decodeHeader(header).source, body, attachments)
+    else if (header?.[0] === CONTROL) this.#control(JSON.parse(header.toString('utf8', 1)) as Control)
+  }
+
+  #control(control: Control): void {
+    if (control.type !== 'directory') return
+    this.#router.apply(control.change)
+    this.connected = true
+    this.#attached.resolve()
+  }
+
+  #state(state: 'up' | 'down', reason: string | undefined): void {
+    // Up is when the node has said what it has: see #control.
+    if (state === 'down') this.#lost(reason ?? 'the node is gone')
+  }
+
+  /** Fails what is under way and forgets what the node had: it says anew when it is back. */
+  #lost(reason: string): void {
+    this.connected = false
+    const nodes = new Set(this.#router.directory.list().map(({ place }) => nodeOf(place)))
+    for (const node of nodes) this.#router.apply({ type: 'leave', node }, reason)
+  }
+}
