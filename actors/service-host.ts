@@ -3,11 +3,25 @@ import type { ActorSpec, ActorSystem } from '../core/actor/index.ts'
 import { Expiring } from '../core/actor/deadlines.ts'
 import type { Envelope } from '../core/actor/envelope.ts'
 import { SignalboxError } from '../core/errors.ts'
+import type { Placement } from '../core/worker/worker-context.ts'
 import type { ServiceRunner } from '../core/service/runner.ts'
 
 const DEFAULT_CONCURRENCY = 256
 const DEFAULT_CAPACITY = 4_096
 const DEFAULT_TIMEOUT_MS = 30_000
+
+/** Where the actor of a service lives, and what it does. */
+export function servicePlacement(system: ActorSystem, runner: ServiceRunner): Placement {
+  const spec = serviceActor(system, runner)
+  switch (runner.type.placement ?? 'everyWorker') {
+    case 'everyWorker':
+      return { placement: 'everyWorker', balance: runner.type.balance ?? 'localFirst', spec }
+    case 'singleton':
+      return { placement: 'singleton', spec }
+    case 'keyed':
+      return { placement: 'keyed', spec: { ...spec, concurrency: runner.type.concurrency ?? 1 } }
+  }
+}
 
 /** The spec of the actor that runs a service. */
 export function serviceActor(system: ActorSystem, runner: ServiceRunner): ActorSpec {

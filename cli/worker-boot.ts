@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { channelActor, type ChannelActor } from '../actors/channel-host.ts'
 import { connectionActor } from '../actors/connection-host.ts'
-import { serviceActor } from '../actors/service-host.ts'
+import { servicePlacement } from '../actors/service-host.ts'
 import { nearest } from '../core/schema.ts'
 import { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
@@ -52,7 +52,7 @@ async function startServices(
     try {
       const { name, type } = await loadService(folder, file)
       const runner = new ServiceRunner(name, type, ports)
-      worker.declare(`service/${name}`, { placement: 'everyWorker', spec: serviceActor(worker.system, runner) })
+      worker.declare(`service/${name}`, servicePlacement(worker.system, runner))
     } catch (error) {
       // One broken file must not keep the others from running; worker 0 speaks for all.
       if (worker.slot === 0) worker.log.error({ err: error }, `service not loaded: ${(error as Error).message}`)

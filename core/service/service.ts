@@ -117,6 +117,13 @@ export interface ServiceSettings {
   /** How many messages may wait per worker. Default 4,096. */
   mailboxCapacity?: number
   description?: string
+  /**
+   * Where it runs. `everyWorker` (default). `singleton`: in one worker of the cluster. `keyed`: called as
+   * `name#key`, one message at a time for each key, always in the same place as long as the workers stay the same.
+   */
+  placement?: 'everyWorker' | 'singleton' | 'keyed'
+  /** How calls are shared out over the workers. Default `localFirst`: they stay in the caller's worker. */
+  balance?: 'localFirst' | 'roundRobin' | 'leastBusy'
 }
 
 const CONTEXT = Symbol('context')
@@ -129,7 +136,9 @@ export abstract class Service<Input = unknown> implements ServiceContext<Input> 
   static concurrency?: number
   static timeoutMs?: number
   static mailboxCapacity?: number
-  static description?: string;
+  static description?: string
+  static placement?: 'everyWorker' | 'singleton' | 'keyed'
+  static balance?: 'localFirst' | 'roundRobin' | 'leastBusy';
 
   /** @internal Set by the service host before `handle` is called. */
   [CONTEXT]!: ServiceContext<Input>
