@@ -3,6 +3,8 @@
  * and again, so the table outlives a document: a name costs one pass over its characters and one comparison.
  */
 
+import { XML } from './xml-element.ts'
+
 /** NCName of Namespaces in XML 1.0, section 3. */
 const NCNAME_START =
   'A-Z_a-z\\u00c0-\\u00d6\\u00d8-\\u00f6\\u00f8-\\u02ff\\u0370-\\u037d\\u037f-\\u1fff\\u200c\\u200d\\u2070-\\u218f' +
@@ -43,9 +45,22 @@ export class Names {
   readonly #names = new Map<string, QName>()
   readonly #prefixes = new Map<string, Prefix>()
 
+  get size(): number {
+    return this.#names.size
+  }
+
   /** Whether it is worth keeping for the next document. */
   get reusable(): boolean {
-    return this.#names.size < MAX_NAMES
+    return this.size < MAX_NAMES
+  }
+
+  /** Begins a document: all bindings of earlier ones are void, only `xml` is bound. */
+  nextGeneration(): number {
+    this.generation++
+    const xml = this.prefix('xml')
+    xml.generation = this.generation
+    xml.uri = XML
+    return this.generation
   }
 
   /**

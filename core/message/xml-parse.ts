@@ -9,53 +9,36 @@
  */
 import { SignalboxError } from '../errors.ts'
 import { positionAt } from './text.ts'
+import { Bindings } from './xml-bindings.ts'
 import { decodeXml } from './xml-decode.ts'
-import { XML, XMLNS, type XmlAttribute, XmlElement, type XmlNode, XmlSource } from './xml-element.ts'
+import { XMLNS, type XmlAttribute, XmlElement, type XmlNode, XmlSource } from './xml-element.ts'
+import {
+  AMP,
+  APOSTROPHE,
+  BANG,
+  BRACKET,
+  characterOf,
+  DECLARATION,
+  DOCTYPE,
+  ENTITIES,
+  EQUALS,
+  GT,
+  isSpace,
+  LF,
+  LT,
+  MAX_REFERENCE,
+  QUESTION,
+  QUOTE,
+  SEMICOLON,
+  SLASH,
+  SPACE,
+  shorten,
+  spaced,
+  TAB,
+} from './xml-grammar.ts'
+import { DEFAULT_XML_LIMITS, type XmlLimits } from './xml-limits.ts'
 import { isAt, Names, type Prefix, type QName } from './xml-names.ts'
 
-/** What a document may ask for. A document beyond a limit is refused with SIGNALBOX_FORMAT_LIMIT. */
-export interface XmlLimits {
-  /** Bytes of the document (of a string: code units). Default 64 MiB. */
-  maxBytes?: number
-  /** Nesting of elements. Default 256. */
-  maxDepth?: number
-  /** Elements in all. Default 1,000,000. */
-  maxElements?: number
-  /** Attributes of one element, namespace declarations included. Default 256. */
-  maxAttributes?: number
-  /** Character and entity references in all, such as `&amp;` and `&#10;`. Default 200,000. */
-  maxReferences?: number
-}
-
-/** The limits when none are given. */
-export const DEFAULT_XML_LIMITS: Readonly<Required<XmlLimits>> = {
-  maxBytes: 64 * 1024 * 1024,
-  maxDepth: 256,
-  maxElements: 1_000_000,
-  maxAttributes: 256,
-  maxReferences: 200_000,
-}
-
-const TAB = 0x09
-const LF = 0x0a
-const SPACE = 0x20
-const BANG = 0x21
-const QUOTE = 0x22
-const AMP = 0x26
-const APOSTROPHE = 0x27
-const SLASH = 0x2f
-const LT = 0x3c
-const EQUALS = 0x3d
-const GT = 0x3e
-const QUESTION = 0x3f
-const BRACKET = 0x5d
-
-const DECLARATION =
-  /<\?xml[ \t\n]+version[ \t\n]*=[ \t\n]*(?:"1\.\d"|'1\.\d')(?:[ \t\n]+encoding[ \t\n]*=[ \t\n]*(?:"[A-Za-z][\w.-]*"|'[A-Za-z][\w.-]*'))?(?:[ \t\n]+standalone[ \t\n]*=[ \t\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\n]*\?>/y
-const DOCTYPE =
-  /<!DOCTYPE[ \t\n]+[^\s<>[\]'"]+(?:[ \t\n]+(?:SYSTEM|PUBLIC[ \t\n]+(?:"[^"<>]*"|'[^'<>]*'))[ \t\n]+(?:"[^"<>]*"|'[^'<>]*'))?[ \t\n]*(\[|>)/y
-const REFERENCE = /&(?:#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6})|([a-z]{2,4}));/y
-const ENTITIES: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', apos: "'", quot: '"' }
 const NO_ATTRIBUTES: readonly XmlAttribute[] = Object.freeze([])
 
 let names = new Names()
@@ -82,12 +65,6 @@ export function parseXml(input: Buffer | string, limits: XmlLimits = {}): XmlEle
   return new Parser(decodeXml(input), all).document()
 }
 
-/** Namespace bindings that an element made, and what they were before. */
-interface Scope {
-  depth: number
-  restore: { prefix: Prefix; generation: number; uri: string }[]
-}
-
 /** An attribute whose prefix is looked up when the start tag has been read to its end. */
 interface RawAttribute {
   name: QName
@@ -100,7 +77,7 @@ class Parser {
   readonly #limits: Required<XmlLimits>
   readonly #source: XmlSource
   readonly #names = names
-  readonly #generation = ++names.generation
+  readonly #generation = names.nextGeneration()
   /** Open elements, the names their end tags must have, and where their children begin in `#nodes`. */
   readonly #open: XmlElement[] = []
   readonly #tags: string[] = []
@@ -113,21 +90,20 @@ class Parser {
   /** White space left out so far: number of children before it, start and end, three numbers for each. */
   readonly #gaps: number[] = []
   readonly #gapBases: number[] = []
-  readonly #scopes: Scope[] = []
-  #scopeDepth = -1
+  readonly #bindings = new Bindings(names)
   #preserveDepth = -1
   #elements = 0
   #references = 0
   /** Where the attributes of the present start tag end. */
   #tagEnd = 0
+  #referenceEnd = 0
+  readonly #maxNames: number
 
   constructor(text: string, limits: Required<XmlLimits>) {
     this.#text = text
     this.#limits = limits
     this.#source = new XmlSource(text)
-    const xml = this.#names.prefix('xml')
-    xml.generation = this.#generation
-    xml.uri = XML
+    this.#maxNames = names.size + limits.maxNames
   }
 
   document(): XmlElement {
@@ -204,6 +180,7 @@ class Parser {
     const name = this.#names.at(text, at + 1, end, hash)
     if (name === undefined) throw this.#error(this.#badTag(at, end), at)
     if (++this.#elements > this.#limits.maxElements) throw this.#limit('maxElements', 'elements', at)
+    if (this.#names.size > this.#maxNames) throw this.#limit('maxNames', 'different names', at)
     let attributes = NO_ATTRIBUTES
     if (c !== GT) {
       attributes = this.#attributes(end, name)
@@ -229,7 +206,7 @@ class Parser {
       return end + 1
     }
     if (text.charCodeAt(end + 1) !== GT) throw this.#error(`'>' expected after '/'`, end)
-    if (this.#scopeDepth === this.#depth) this.#leaveScope()
+    if (this.#bindings.depth === this.#depth) this.#bindings.leave()
     if (this.#preserveDepth === this.#depth) this.#preserveDepth = -1
     this.#nodes[this.#top++] = element
     return end + 2
@@ -264,7 +241,7 @@ class Parser {
     else if (count > 0) element.content = this.#nodes.slice(base, this.#top)
     this.#nodes[base] = element
     this.#top = base + 1
-    if (this.#scopeDepth === depth) this.#leaveScope()
+    if (this.#bindings.depth === depth) this.#bindings.leave()
     if (this.#preserveDepth === depth) this.#preserveDepth = -1
     this.#depth = depth
     return end + 1
@@ -283,8 +260,10 @@ class Parser {
     let references = false
     while (c !== LT) {
       if (c < 0x27) {
-        if (c === AMP) references = true
-        else if (c < SPACE) this.#checkControl(c, at)
+        if (c === AMP) {
+          references = true
+          this.#countReference(at)
+        } else if (c < SPACE) this.#checkControl(c, at)
       } else if (c > 0x5c) {
         if (c === BRACKET && text.startsWith(']]>', at)) throw this.#error(`']]>' in text`, at)
         if (c >= 0xfffe) throw this.#badCharacter(c, at)
@@ -418,7 +397,8 @@ class Parser {
     let at = from
     for (let c = text.charCodeAt(at); c !== quote; c = text.charCodeAt(++at)) {
       if (c === LT) throw this.#error(`'<' in the value of an attribute`, at)
-      if (c < SPACE) this.#checkControl(c, at)
+      if (c === AMP) this.#countReference(at)
+      else if (c < SPACE) this.#checkControl(c, at)
       else if (c >= 0xfffe) throw this.#badCharacter(c, at)
       else if (!(c >= 0)) throw this.#error('the value of an attribute has no end', from - 1)
     }
@@ -444,7 +424,9 @@ class Parser {
       const namespace = this.#attributeNamespace(name, at)
       return { name: name.local, prefix: name.prefix.prefix, namespace, value }
     })
-    if (raw.length > 1) this.#checkDuplicates(attributes, raw)
+    const twice = raw.length > 1 ? raw[duplicateOf(attributes)] : undefined
+    if (twice !== undefined)
+      throw this.#error(`the attribute ${twice.name.qualified} is there twice`, twice.at)
     return attributes
   }
 
@@ -455,40 +437,9 @@ class Parser {
     return prefix.generation === this.#generation ? prefix.uri : this.#unbound(prefix, at)
   }
 
-  #checkDuplicates(attributes: readonly XmlAttribute[], raw: readonly RawAttribute[]): void {
-    const seen = new Set<string>()
-    for (const [i, { name, namespace, prefix }] of attributes.entries()) {
-      const key = namespace === XMLNS && prefix === '' ? ' xmlns' : `${namespace} ${name}`
-      if (seen.has(key))
-        throw this.#error(`the attribute ${raw[i]!.name.qualified} is there twice`, raw[i]!.at)
-      seen.add(key)
-    }
-  }
-
-  /** Binds a prefix until the end of the element, by the constraints of Namespaces in XML, sections 3 and 5. */
   #bind(prefix: string, uri: string, at: number): void {
-    if (prefix === 'xmlns' || uri === XMLNS) throw this.#error('the prefix xmlns cannot be bound', at)
-    if ((prefix === 'xml') !== (uri === XML))
-      throw this.#error('only the prefix xml stands for its namespace', at)
-    if (prefix !== '' && uri === '') throw this.#error(`the prefix ${prefix} is bound to nothing`, at)
-    if (this.#scopeDepth !== this.#depth) {
-      this.#scopes.push({ depth: this.#depth, restore: [] })
-      this.#scopeDepth = this.#depth
-    }
-    const record = this.#names.prefix(prefix)
-    this.#scopes.at(-1)!.restore.push({ prefix: record, generation: record.generation, uri: record.uri })
-    record.generation = this.#generation
-    record.uri = uri
-  }
-
-  #leaveScope(): void {
-    const { restore } = this.#scopes.pop()!
-    for (let i = restore.length - 1; i >= 0; i--) {
-      const { prefix, generation, uri } = restore[i]!
-      prefix.generation = generation
-      prefix.uri = uri
-    }
-    this.#scopeDepth = this.#scopes.at(-1)?.depth ?? -1
+    const why = this.#bindings.bind(prefix, uri, this.#depth)
+    if (why !== undefined) throw this.#error(why, at)
   }
 
   #unbound(prefix: Prefix, at: number): string {
@@ -504,27 +455,32 @@ class Parser {
     for (let amp = text.indexOf('&', at); amp !== -1 && amp < to; amp = text.indexOf('&', at)) {
       const piece = text.slice(at, amp)
       pieces.push(inAttribute ? spaced(piece) : piece, this.#reference(amp))
-      at = REFERENCE.lastIndex
+      at = this.#referenceEnd
     }
     const rest = text.slice(at, to)
     pieces.push(inAttribute ? spaced(rest) : rest)
     return pieces.join('')
   }
 
-  #reference(at: number): string {
+  /** Counted while the text is scanned, so that a flood ends before anything is made of it. */
+  #countReference(at: number): void {
     if (++this.#references > this.#limits.maxReferences) throw this.#limit('maxReferences', 'references', at)
-    REFERENCE.lastIndex = at
-    const match = REFERENCE.exec(this.#text)
-    if (match === null) throw this.#error(`'&' that begins no reference; write &amp;`, at)
-    const [, decimal, hexadecimal, entity] = match
-    if (entity !== undefined) {
-      const value = Object.hasOwn(ENTITIES, entity) ? ENTITIES[entity] : undefined
-      if (value === undefined) throw this.#error(`the entity &${entity}; does not exist`, at)
-      return value
+  }
+
+  #reference(at: number): string {
+    const text = this.#text
+    let end = at + 1
+    while (end < at + MAX_REFERENCE && text.charCodeAt(end) !== SEMICOLON) end++
+    if (text.charCodeAt(end) !== SEMICOLON) throw this.#error(`'&' that begins no reference; write &amp;`, at)
+    const name = text.slice(at + 1, end)
+    const numeric = name.startsWith('#')
+    const value = numeric ? characterOf(name.slice(1)) : ENTITIES.get(name)
+    if (value === undefined) {
+      const why = numeric ? 'is not a character of XML' : 'is an entity that does not exist'
+      throw this.#error(`&${name}; ${why}`, at)
     }
-    const code = decimal === undefined ? Number.parseInt(hexadecimal!, 16) : Number(decimal)
-    if (!isCharacter(code)) throw this.#error(`${match[0]} is not a character of XML`, at)
-    return String.fromCodePoint(code)
+    this.#referenceEnd = end + 1
+    return value
   }
 
   #checkCharacters(from: number, to: number): void {
@@ -576,20 +532,12 @@ class Parser {
   }
 }
 
-function isSpace(c: number): boolean {
-  return c === SPACE || c === LF || c === TAB
-}
-
-function spaced(value: string): string {
-  return value.includes('\n') || value.includes('\t') ? value.replace(/[\n\t]/g, ' ') : value
-}
-
-/** Char of XML 1.0, section 2.2. */
-function isCharacter(code: number): boolean {
-  if (code < SPACE) return code === TAB || code === LF || code === 0x0d
-  return code < 0xd800 || (code > 0xdfff && code < 0xfffe) || (code > 0xffff && code <= 0x10ffff)
-}
-
-function shorten(text: string, from: number, to: number): string {
-  return to - from > 40 ? `${text.slice(from, from + 40)}...` : text.slice(from, to)
+/** The index of an attribute that has the name and namespace of an earlier one; -1 when there is none. */
+function duplicateOf(attributes: readonly XmlAttribute[]): number {
+  const seen = new Set<string>()
+  return attributes.findIndex(({ name, namespace, prefix }) => {
+    const before = seen.size
+    seen.add(namespace === XMLNS && prefix === '' ? ' xmlns' : `${namespace} ${name}`)
+    return seen.size === before
+  })
 }

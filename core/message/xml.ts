@@ -7,5 +7,6 @@ export {
   XmlElement,
   type XmlNode,
 } from './xml-element.ts'
+export { DEFAULT_XML_LIMITS, type XmlLimits } from './xml-limits.ts'
 export { type XmlValue, xmlToObject } from './xml-object.ts'
-export { DEFAULT_XML_LIMITS, parseXml, type XmlLimits } from './xml-parse.ts'
+export { parseXml } from './xml-parse.ts'

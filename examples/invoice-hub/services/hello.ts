@@ -1,0 +1,7 @@
+import { Service } from 'signalbox'
+
+export default class HelloWorld extends Service {
+  async handle() {
+    return 'How goes it?'
+  }
+}
