@@ -1,6 +1,5 @@
 import type { LookupFunction } from 'node:net'
 import { Readable } from 'node:stream'
-import { createSecureContext } from 'node:tls'
 import { idSource } from '../../core/clock.ts'
 import { SignalboxError } from '../../core/errors.ts'
 import type { Connection, Outbound, OutgoingMessage, TransportContext } from '../../core/transport.ts'
@@ -23,9 +22,9 @@ import {
   setCookies,
 } from './response.ts'
 import { type Repeatable, retryAfterMs, retryDelayMs } from './retry.ts'
+import { baseUrl, checkCertificates } from './settings.ts'
+import { StatusError } from './status-error.ts'
 
-/** How much of an error's body goes into its details. */
-const EXCERPT_CHARACTERS = 2048
 const MAX_TOKEN_BYTES = 64 * 1024
 const nextCid = idSource()
 
@@ -39,35 +38,6 @@ type Shorthand = <T = unknown>(
 export interface HttpConnectionSeams {
   lookup?: LookupFunction
   random?: () => number
-}
-
-/** An error status whose answer was read already, for callers that want it as a result. */
-class StatusError extends SignalboxError {
-  readonly response: HttpResponse
-
-  constructor(
-    response: HttpResponse,
-    method: string,
-    bytes: Buffer,
-    retry: { retryable: boolean; afterMs: number | undefined },
-  ) {
-    const { status, url, headers } = response
-    const { 'set-cookie': _, ...shown } = headers
-    super(
-      status === 401 ? 'SIGNALBOX_CONNECT_REFUSED_CREDENTIALS' : 'SIGNALBOX_HTTP_STATUS',
-      `${method} ${withoutQuery(url)}: status ${status}`,
-      {
-        details: {
-          status,
-          headers: shown,
-          body: bytes.toString('utf8', 0, 4 * EXCERPT_CHARACTERS).slice(0, EXCERPT_CHARACTERS),
-        },
-        retryable: retry.retryable,
-        ...(retry.afterMs !== undefined && { retryAfterMs: retry.afterMs }),
-      },
-    )
-    this.response = response
-  }
 }
 
 /** Requests to one HTTP server, over a pool of sockets, with retry, circuit breaker, credentials and limits. */
@@ -351,38 +321,7 @@ function errorPayload(bytes: Buffer, headers: Record<string, string>): unknown {
   }
 }
 
-function baseUrl(text: string): URL {
-  const url = URL.parse(text)
-  const rule = !url
-    ? 'is not a URL'
-    : url.username || url.password
-      ? 'must not hold credentials; use auth'
-      : undefined
-  if (url && !rule) return url
-  throw invalid('/url', rule!)
-}
-
-function checkCertificates({ ca, cert, key }: ConnectionOptions['tls']): void {
-  if ((cert === undefined) !== (key === undefined))
-    throw invalid('/tls', 'needs both cert and key, or neither')
-  try {
-    createSecureContext({ ca, cert, key })
-  } catch (cause) {
-    throw invalid('/tls', `cannot be used: ${(cause as Error).message}`)
-  }
-}
-
-function invalid(pointer: string, rule: string): SignalboxError {
-  return new SignalboxError('SIGNALBOX_OPTIONS_INVALID', `HTTP connection: ${pointer} ${rule}`, {
-    details: { errors: [{ pointer, rule }] },
-  })
-}
-
 function toBytes(payload: unknown): Uint8Array {
   if (payload instanceof Uint8Array) return payload
   return Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload))
-}
-
-function withoutQuery(url: string): string {
-  return url.split('?', 1)[0]!
 }
