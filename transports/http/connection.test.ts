@@ -198,12 +198,30 @@ test('a stream ends with its signal, with the connection, and with a broken serv
   const caller = new AbortController()
   const first = await connection.stream({ path: '/', signal: caller.signal })
   caller.abort()
-  await assert.rejects(within(first.payload.toArray(), 'the cancelled stream'))
+  await assert.rejects(within(first.payload.toArray(), 'the cancelled stream'), {
+    code: 'SIGNALBOX_CANCELLED',
+  })
   const broken = await connection.stream({ path: '/break' })
-  await assert.rejects(within(broken.payload.toArray(), 'the broken stream'))
+  await assert.rejects(within(broken.payload.toArray(), 'the broken stream'), {
+    code: 'SIGNALBOX_CONNECT_FAILED',
+  })
   const last = await connection.stream({ path: '/' })
   await connection.close()
-  await assert.rejects(within(last.payload.toArray(), 'the stream of a closed connection'))
+  await assert.rejects(within(last.payload.toArray(), 'the stream of a closed connection'), {
+    code: 'SIGNALBOX_NOT_CONNECTED',
+  })
+})
+
+test('a stream that is destroyed unread lets go of its socket', async t => {
+  let closed = 0
+  const peer = await serve(t, (_, __, response) => {
+    response.write('x')
+    response.once('close', () => closed++)
+  })
+  const connection = await open(t, { url: peer.url })
+  const { payload } = await connection.stream({ path: '/' })
+  payload.destroy()
+  await until(() => closed === 1, 'the server sees the end')
 })
 
 test('failures of the network are typed', async t => {

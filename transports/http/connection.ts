@@ -20,6 +20,7 @@ import {
   readAll,
   readDecoded,
   setCookies,
+  typedErrors,
 } from './response.ts'
 import { type Repeatable, retryAfterMs, retryDelayMs } from './retry.ts'
 import { baseUrl, checkCertificates } from './settings.ts'
@@ -97,17 +98,15 @@ export class HttpConnection implements Connection {
    * with the head of the answer; `timeouts.bodyMs` and the signal still count. Read or destroy the stream.
    */
   async stream(request: HttpRequest): Promise<HttpResponse<Readable>> {
-    let live: { deadline: Deadline; payload: Readable } | undefined
+    let live: { deadline: Deadline; body: Readable; payload: Readable } | undefined
     const response = await this.#perform(
       request,
       async (answer, deadline) => {
         if (answer.response.statusCode >= 400) return await this.#read(answer, deadline)
-        const payload = decodedBody(
-          answer.response.body,
-          plainHeaders(answer.response.headers),
-          hasBody(answer),
-        )
-        live = { deadline, payload }
+        const headers = plainHeaders(answer.response.headers)
+        const body = decodedBody(answer.response.body, headers, hasBody(answer))
+        const payload = typedErrors(body, `${answer.method} ${answer.url.origin}${answer.url.pathname}`)
+        live = { deadline, body, payload }
         return { ...headOf(answer), payload }
       },
       () => live !== undefined,
@@ -116,9 +115,10 @@ export class HttpConnection implements Connection {
       const payload = Readable.from(response.payload === undefined ? [] : [toBytes(response.payload)])
       return { ...response, payload }
     }
-    const { deadline, payload } = live
+    const { deadline, body, payload } = live
     deadline.stopTimer()
-    payload.once('close', () => deadline.dispose())
+    if (body.closed) deadline.dispose()
+    else body.once('close', () => deadline.dispose())
     return { ...response, payload }
   }
 

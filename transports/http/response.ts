@@ -4,6 +4,7 @@ import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompre
 import { parse as parseContentType } from 'content-type'
 import type { Dispatcher } from 'undici'
 import { SignalboxError } from '../../core/errors.ts'
+import { toFailure } from './failure.ts'
 
 /** An answer that was read whole. */
 export interface HttpResponse<Payload = unknown> {
@@ -65,6 +66,19 @@ export function decodedBody(body: Readable, headers: Record<string, string>, has
   // The last coding was applied last and comes off first. Errors reach whoever reads the last stream.
   const decoders = codings.toReversed().map(coding => DECODERS[coding]!())
   return pipeline([body, ...decoders], () => {}) as unknown as Readable
+}
+
+/** The same bytes with typed errors, for a caller outside the connection. Destroying it destroys the source. */
+export function typedErrors(source: Readable, what: string): Readable {
+  async function* chunks() {
+    try {
+      for await (const chunk of source) yield chunk as Buffer
+    } catch (thrown) {
+      throw toFailure(thrown, what)
+    }
+  }
+  // A generator that was never started has no finally block to run, so the end is wired by hand.
+  return Readable.from(chunks(), { objectMode: false }).once('close', () => source.destroy())
 }
 
 /** Reads a stream whole; rejects with SIGNALBOX_FORMAT_LIMIT, and stops reading, above `maxBytes`. */
