@@ -1,9 +1,11 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
 import { createLogger } from '../core/telemetry/log.ts'
-import { loadProject, type Project } from './project.ts'
+import { type EndpointConfig, loadProject, type Project, transportNamed } from './project.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 export interface StartOptions {
@@ -15,7 +17,7 @@ export async function startProject(folder: string, options: StartOptions = {}): 
   const project = await loadProject(folder)
   const config: BootConfig = {
     root: project.root,
-    channels: project.channels,
+    channels: await Promise.all(project.channels.map(withPort)),
     connections: project.connections,
   }
   const node = await startNode({
@@ -28,6 +30,18 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     ...(project.network && { network: networkOf(project) }),
   })
   return { node, project }
+}
+
+/** Port 0 means any free one, and the same in all workers that share it. */
+async function withPort(channel: EndpointConfig): Promise<EndpointConfig> {
+  const options = channel.options as { port?: number; host?: string }
+  if (options.port !== 0 || transportNamed(channel.type).channel?.placement !== 'everyWorker') return channel
+  const server = createServer().listen(0, options.host)
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return { ...channel, options: { ...options, port } }
 }
 
 function networkOf({ network }: Project) {

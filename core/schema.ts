@@ -22,8 +22,8 @@ const FORMATS = { default: addFormatsModule } as unknown as {
 }
 const addFormats = FORMATS.default.default ?? FORMATS.default
 
-const checking = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: false }))
-const filling = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: true }))
+const checking = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: false, verbose: true }))
+const filling = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: true, verbose: true }))
 
 /** Compiles a schema. Do it at deployment, never for each message. Throws when the schema itself is wrong. */
 export function compileSchema(schema: TSchema): Validator {

@@ -16,6 +16,7 @@ const FAULTS: Record<string, () => unknown> = {
     }, 10)
     return new Promise(() => {})
   },
+  hang: () => new Promise(() => {}),
   exit: () => process.exit(7),
   throw: () => {
     setImmediate(() => {
