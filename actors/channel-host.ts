@@ -11,7 +11,7 @@ export interface ChannelActor {
   /** Resolves when the channel is open for the first time. */
   opened(): Promise<void>
   /** Takes no more messages and resolves when those in flight are settled. */
-  drain(): Promise<void>
+  drain(handover: boolean): Promise<void>
 }
 
 const makeCid: IdSource = idSource()
@@ -54,7 +54,7 @@ export function channelActor(
   return {
     spec,
     opened: () => opened ?? Promise.resolve(),
-    drain: () => endpoint.instance?.channel.drain() ?? Promise.resolve(),
+    drain: handover => endpoint.instance?.channel.drain(handover) ?? Promise.resolve(),
   }
 }
 

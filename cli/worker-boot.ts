@@ -25,8 +25,8 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   await startServices(worker, config.root, connections)
   const channels = await startChannels(worker, config.channels)
   return {
-    drain: async () => {
-      await Promise.all(channels.map(channel => channel.drain()))
+    drain: async handover => {
+      await Promise.all(channels.map(channel => channel.drain(handover)))
     },
   }
 }

@@ -91,8 +91,12 @@ export interface Channel {
    * Deliver at most the options' `maxInFlight` messages at once: that is the back-pressure.
    */
   connect(receive: Receive): Promise<void>
-  /** Takes no more messages and resolves when those in flight are settled. Called before `close` in a drain. */
-  drain(): Promise<void>
+  /**
+   * Takes no more messages and resolves when those in flight are settled. Called before `close` in a drain.
+   * With `handover` other workers go on serving the same endpoint: one that shares its port with them goes on
+   * taking what the system still gives it, and sends its clients away one by one, until nothing comes any more.
+   */
+  drain(handover?: boolean): Promise<void>
   /** Frees everything. Idempotent; also while `connect` or a delivery is under way. */
   close(): Promise<void>
   /** Resolves if the endpoint works, rejects with the reason otherwise. */

@@ -1,12 +1,13 @@
 /** Which of several places gets the next message. */
-import type { Place } from './place.ts'
-import { slotOf } from './place.ts'
+import { type Place, slotOf } from './place.ts'
 
 /**
  * `localFirst`: this worker, then this node, then in turn. `roundRobin`: in turn over all. `leastBusy`: where
  * this sender has the fewest messages under way. `keyed`: the same key always to the same place.
  */
-export type Balance = 'localFirst' | 'roundRobin' | 'leastBusy' | 'keyed'
+export type Balance = (typeof BALANCES)[number]
+
+export const BALANCES = ['localFirst', 'roundRobin', 'leastBusy', 'keyed'] as const
 
 /**
  * Rendezvous hashing (highest random weight): when a place comes or goes, only the keys that it gains or loses

@@ -13,8 +13,9 @@ import { SignalboxError } from '../errors.ts'
 import { type Logger, silentLogger } from '../telemetry/log.ts'
 import { WorkerRouter } from '../worker/worker-router.ts'
 import { type CurveKeys, makeCurveKeys, NetClient } from './net.ts'
-import { nodeOf, type Place, placeOf } from './place.ts'
+import { nodeOf, type Place, placeOfClient } from './place.ts'
 import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader } from './router-frames.ts'
+import { type Forwarded, RouterPipes } from './router-pipe.ts'
 
 export { type CurveKeys, makeCurveKeys }
 
@@ -72,6 +73,8 @@ class BusClient implements Client {
   readonly #system: ActorSystem
   readonly #router: WorkerRouter
   readonly #net: NetClient
+  readonly #place: Place
+  #deliver: (message: Forwarded) => void = () => {}
   readonly #timeoutMs: number
   readonly #attached = Promise.withResolvers<void>()
 
@@ -88,14 +91,19 @@ class BusClient implements Client {
       onFrames: frames => this.#receive(frames),
       onState: (state, reason) => this.#state(state, reason),
     })
-    // The node knows this program by a place of its own making; here the name says whose place it is.
-    this.#router = new WorkerRouter(placeOf(`client/${name}`, 0, 1), this.#system, {
-      to: place => ({
-        post: (body, attachments) => this.#post(place, body, attachments),
+    const pipes = new RouterPipes(
+      {
+        on: (_event, listener) => {
+          this.#deliver = listener
+        },
+        postMessage: message => this.#post(message),
         close: () => {},
-      }),
-      forget: () => {},
-    })
+      },
+      (from, body, attachments) => this.#router.receive(from, body, attachments),
+    )
+    // The node knows this program by a place of its own making; this one is only for here.
+    this.#place = placeOfClient(`client/${name}/self`)
+    this.#router = new WorkerRouter(this.#place, this.#system, pipes)
   }
 
   /** Resolves when the node has answered and said which services it has. */
@@ -128,16 +136,19 @@ class BusClient implements Client {
     await this.#system.shutdown()
   }
 
-  #post(place: Place, body: Uint8Array, attachments: readonly Uint8Array[]): void {
-    if (this.#net.send([encodeHeader(place, this.#router.place), body, ...attachments])) return
-    const error = new SignalboxError('SIGNALBOX_NODE_LOST', 'the node cannot be reached')
-    this.#router.lost(place, error)
+  #post([place, from, to, ...parts]: Forwarded): void {
+    const header = encodeHeader({ to: place, source: this.#place, sessions: [from, to] })
+    if (this.#net.send([header, ...parts])) return
+    this.#router.lost(place, new SignalboxError('SIGNALBOX_NODE_LOST', 'the node cannot be reached'))
   }
 
-  #receive(frames: Buffer[]): void {
-    const [header, body, ...attachments] = frames
-    if (header?.[0] === BATCH && body) this.#router.receive(decodeHeader(header).source, body, attachments)
-    else if (header?.[0] === CONTROL) this.#control(JSON.parse(header.toString('utf8', 1)) as Control)
+  #receive([header, ...parts]: Buffer[]): void {
+    if (header?.[0] === CONTROL) {
+      this.#control(JSON.parse(header.toString('utf8', 1)) as Control)
+      return
+    }
+    const batch = header?.[0] === BATCH ? decodeHeader(header) : undefined
+    if (batch) this.#deliver([batch.source, ...batch.sessions, ...(parts as Uint8Array<ArrayBuffer>[])])
   }
 
   #control(control: Control): void {

@@ -30,7 +30,7 @@ function accepts(body: Uint8Array, attachments: Uint8Array[] = [], decoder = new
 }
 
 /** A fresh body of this data and text. */
-function bodyOf(data: number[] | Uint8Array, text = Buffer.alloc(0), dataBytes = data.length): Buffer {
+function bodyOf(data: number[] | Uint8Array, text: Uint8Array = Buffer.alloc(0), dataBytes = data.length): Buffer {
   const header = Buffer.from([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
   header.writeUInt32BE(dataBytes, 8)
   return Buffer.concat([header, Buffer.from(data), text])

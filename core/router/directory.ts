@@ -18,12 +18,26 @@ export type DirectoryChange =
 
 export interface Entry {
   readonly address: Address
+  /** What the first of the places says, so that all copies agree whatever order the changes came in. */
   balance: Balance
+  /** What each of the places says. */
+  readonly balances: Map<Place, Balance>
+  /** In order. */
   places: Place[]
   /** Before the last change: where keys come from that have moved. */
   before: readonly Place[]
   /** For going in turn. */
   turn: number
+  /** Those of the places that are on the node which asked last for them. */
+  near: { node: string; places: readonly Place[] } | undefined
+}
+
+/** The places of an entry that are on a node. */
+export function placesOn(entry: Entry, node: string): readonly Place[] {
+  if (entry.near?.node !== node) {
+    entry.near = { node, places: entry.places.filter(place => nodeOf(place) === node) }
+  }
+  return entry.near.places
 }
 
 export class Directory {
@@ -47,8 +61,8 @@ export class Directory {
 
   /** All registrations, or those of one node. */
   list(node?: string): Registration[] {
-    const all = [...this.#entries.values()].flatMap(({ address, balance, places }) =>
-      places.map(place => ({ address, balance, place })),
+    const all = [...this.#entries.values()].flatMap(({ address, balances, places }) =>
+      places.map(place => ({ address, balance: balances.get(place)!, place })),
     )
     return node === undefined ? all : all.filter(({ place }) => nodeOf(place) === node)
   }
@@ -56,21 +70,28 @@ export class Directory {
   #add({ address, place, balance }: Registration): Entry {
     let entry = this.#entries.get(address)
     if (!entry) {
-      entry = { address, balance, places: [], before: [], turn: 0 }
+      entry = { address, balance, balances: new Map(), places: [], before: [], turn: 0, near: undefined }
       this.#entries.set(address, entry)
     }
-    entry.balance = balance
-    entry.before = entry.places
-    if (!entry.places.includes(place)) entry.places = [...entry.places, place].sort()
+    entry.balances.set(place, balance)
+    const places = entry.places.includes(place) ? entry.places : [...entry.places, place].sort()
+    this.#change(entry, places)
     return entry
   }
 
   #drop(entry: Entry, gone: (place: Place) => boolean): boolean {
     const left = entry.places.filter(place => !gone(place))
     if (left.length === entry.places.length) return false
-    entry.before = entry.places
-    entry.places = left
+    for (const place of entry.places) if (gone(place)) entry.balances.delete(place)
+    this.#change(entry, left)
     if (left.length === 0) this.#entries.delete(entry.address)
     return true
+  }
+
+  #change(entry: Entry, places: Place[]): void {
+    entry.before = entry.places
+    entry.places = places
+    entry.near = undefined
+    entry.balance = entry.balances.get(places[0]!) ?? entry.balance
   }
 }

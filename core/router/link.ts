@@ -4,27 +4,42 @@
  */
 import type { Address } from '../actor/address.ts'
 import type { Down } from '../actor/behaviour.ts'
+import { refused } from '../actor/cell.ts'
 import { Envelope, type MessageContext, NO_CONTEXT } from '../actor/envelope.ts'
 import { type ActorSystem, unknownAddress } from '../actor/system.ts'
 import { fromWire, SignalboxError } from '../errors.ts'
-import { Decoder, Encoder } from './codec.ts'
+import { Decoder, type Encoded, Encoder } from './codec.ts'
+import { Inbound } from './inbound.ts'
 import { IncomingAsk } from './incoming-ask.ts'
+import { type Guest, guestContext, MAX_GUEST_WATCHES } from './link-guest.ts'
+import { explain, substitute } from './link-unencodable.ts'
 import { Outbound } from './outbound.ts'
 import type { Place } from './place.ts'
 import * as wire from './wire.ts'
 
 /** Messages in one batch at most; more of them in a turn make several batches. */
 const MAX_BATCH = 256
+/** Messages are so many to a batch that it comes to about this many bytes. */
+const BATCH_BYTES = 256 * 1024
+/** A batch of several messages that came to more than this is taken apart. */
+const MAX_BATCH_BYTES = 4 * 1024 * 1024
+const NO_PARTS: readonly Uint8Array[] = []
+
+/** An encoder of this thread is at work: what a getter of a payload sends waits for the end of the turn. */
+let encoding = false
 
 export interface LinkOptions {
   place: Place
   system: ActorSystem
   pipe: wire.Pipe
-  /** Messages and bytes that may be on their way without the other side having taken them. */
+  /**
+   * Messages and bytes that may be on their way without the other side having taken them, the same at both ends.
+   * Default 8,192 and 16 MiB.
+   */
   windowMessages?: number
   windowBytes?: number
-  /** For a program outside the bus: what it may reach, and who it is to those it reaches. */
-  guest?: { accepts: (address: Address) => boolean; origin: unknown }
+  /** For a program outside the bus. */
+  guest?: Guest
 }
 
 export class Link {
@@ -34,32 +49,35 @@ export class Link {
   readonly #encoder = new Encoder()
   readonly #decoder = new Decoder()
   readonly #outbound: Outbound
-  readonly #guest: LinkOptions['guest']
+  readonly #inbound: Inbound
+  readonly #guest: Guest | undefined
   readonly #asks = new Map<number, Envelope>()
   readonly #incoming = new Map<number, IncomingAsk>()
   readonly #watching = new Map<number, { address: Address; notify: (notice: Down) => void }>()
   readonly #watched = new Map<number, () => void>()
-  /** Messages that wait outside a full mailbox here, by address. */
-  readonly #parked = new Map<Address, number>()
   #ids = 0
   #batch: wire.Wire[] = []
+  #batchLimit = MAX_BATCH
   #flushArmed = false
   readonly #finished = Promise.withResolvers<void>()
   #closed: SignalboxError | undefined
   readonly #arm = () => process.nextTick(this.#flushNow)
   readonly #flushNow = () => this.flush()
+  readonly #pump = () => this.#outbound.pump()
 
   constructor(options: LinkOptions) {
-    this.place = options.place
+    const { place, windowMessages = 8_192, windowBytes = 16 * 1024 * 1024 } = options
+    this.place = place
     this.#system = options.system
     this.#pipe = options.pipe
     this.#guest = options.guest
-    this.#outbound = new Outbound(
-      options.windowMessages ?? 8_192,
-      options.windowBytes ?? 16 * 1024 * 1024,
-      envelope => this.#put(envelope),
-      options.place,
-    )
+    this.#inbound = new Inbound(windowMessages, windowBytes)
+    this.#outbound = new Outbound({
+      place,
+      windowMessages,
+      windowBytes,
+      put: envelope => this.#put(envelope),
+    })
   }
 
   /** Messages that this side sent or keeps and that are not settled: what `leastBusy` compares. */
@@ -71,7 +89,7 @@ export class Link {
   deliver(envelope: Envelope): Promise<void> | undefined {
     if (this.#closed) {
       this.#system.deadLetter(envelope, this.#closed)
-      return undefined
+      return refused(this.#closed)
     }
     return this.#outbound.send(envelope, error => this.#system.deadLetter(envelope, error))
   }
@@ -90,32 +108,26 @@ export class Link {
     }
   }
 
-  /** Takes a batch from the other side. A batch that cannot be decoded closes the link. */
-  receive(body: Uint8Array, attachments: readonly Uint8Array[] = []): void {
+  /** Takes a batch from the other side. A batch that cannot be read closes the link. */
+  receive(body: Uint8Array, attachments: readonly Uint8Array[] = NO_PARTS): void {
     if (this.#closed) return
-    let messages: wire.Wire[]
     try {
-      messages = this.#decoder.decode(body, attachments) as wire.Wire[]
-      let taken = 0
-      const bytes = body.byteLength + attachments.reduce((sum, part) => sum + part.byteLength, 0)
-      const each = Math.ceil(bytes / messages.length)
-      for (const message of messages) if (this.#take(message, each)) taken++
-      const credit = this.#outbound.taken(taken, bytes)
-      if (credit) this.#push([wire.CREDIT, credit.messages, credit.bytes])
+      this.#takeBatch(this.#decoder.decode(body, attachments) as wire.Wire[], sizeOf(body, attachments))
     } catch (error) {
-      this.lost(
-        new SignalboxError('SIGNALBOX_LINK_CLOSED', `a batch from ${this.place} is malformed`, { cause: error }),
-      )
+      const message = `a batch from ${this.place} is malformed: ${(error as Error).message}`
+      this.lost(new SignalboxError('SIGNALBOX_LINK_CLOSED', message, { cause: error }))
     }
   }
 
   /** Sends what this turn has gathered. Called by itself at the end of the turn. */
   flush(): void {
     this.#flushArmed = false
-    while (this.#batch.length > 0 && !this.#closed) {
-      const batch = this.#batch.length <= MAX_BATCH ? this.#batch : this.#batch.slice(0, MAX_BATCH)
-      this.#batch = batch === this.#batch ? [] : this.#batch.slice(MAX_BATCH)
-      this.#encode(batch)
+    const gathered = this.#batch
+    this.#batch = []
+    for (let sent = 0; sent < gathered.length && !this.#closed; ) {
+      const count = Math.min(this.#batchLimit, gathered.length - sent)
+      this.#send(count === gathered.length ? gathered : gathered.slice(sent, sent + count))
+      sent += count
     }
   }
 
@@ -135,16 +147,35 @@ export class Link {
     if (this.#closed) return
     this.#closed = error
     this.#pipe.close()
-    for (const envelope of this.#asks.values()) this.#system.deadLetter(envelope, error)
+    const asks = [...this.#asks.values()]
     this.#asks.clear()
+    for (const envelope of asks) envelope.reject(error)
     this.#outbound.fail(error, envelope => this.#system.deadLetter(envelope, error))
-    for (const ask of this.#incoming.values()) ask.abandon(error)
+    for (const message of this.#batch) if (message[0] === wire.TELL) this.#returnTell(message, error)
+    this.#batch = []
+    const incoming = [...this.#incoming.values()]
     this.#incoming.clear()
+    for (const ask of incoming) ask.abandon(error)
     for (const stop of this.#watched.values()) stop()
+    this.#watched.clear()
     const watching = [...this.#watching.values()]
     this.#watching.clear()
     for (const { address, notify } of watching) notify({ address, reason: error })
     this.#finished.resolve()
+  }
+
+  /** Plain data on what is under way. */
+  inspect(): Record<string, unknown> {
+    return {
+      place: this.place,
+      asked: this.#asks.size,
+      asking: this.#incoming.size,
+      watching: this.#watching.size,
+      watched: this.#watched.size,
+      ...this.#outbound.inspect(),
+      ...this.#inbound.inspect(),
+      ...(this.#closed && { closed: `${this.#closed.code}: ${this.#closed.message}` }),
+    }
   }
 
   /** @internal An incoming ask has been settled here. */
@@ -160,7 +191,8 @@ export class Link {
       return
     }
     const id = this.#ids++
-    const ttlMs = envelope.deadline === 0 ? 0 : Math.max(1, envelope.deadline - this.#system.clock.monotonic())
+    const ttlMs =
+      envelope.deadline === 0 ? 0 : Math.max(1, Math.ceil(envelope.deadline - this.#system.clock.monotonic()))
     this.#asks.set(id, envelope)
     envelope.onCancel = reason => {
       if (this.#asks.delete(id) && !this.#closed) this.#push([wire.CANCEL, id, reason.toWire()])
@@ -170,7 +202,7 @@ export class Link {
 
   #push(message: wire.Wire): void {
     this.#batch.push(message)
-    if (this.#batch.length >= MAX_BATCH) {
+    if (this.#batch.length >= this.#batchLimit && !encoding) {
       this.flush()
       return
     }
@@ -180,63 +212,118 @@ export class Link {
     queueMicrotask(this.#arm)
   }
 
-  #encode(batch: wire.Wire[]): void {
-    for (;;) {
-      try {
-        const { body, attachments } = this.#encoder.encode(batch)
-        const bytes = attachments.reduce((sum, part) => sum + part.byteLength, body.byteLength)
-        this.#outbound.sent(bytes)
-        this.#pipe.post(body, attachments)
-        return
-      } catch (thrown) {
-        const error = thrown as SignalboxError
-        const index = error.details?.index
-        if (typeof index !== 'number') throw thrown
-        this.#unencodable(batch, index, error)
-        if (batch.length === 0) return
-      }
+  #send(batch: wire.Wire[]): void {
+    encoding = true
+    const encoded = this.#encode(batch)
+    encoding = false
+    if (!encoded) return
+    const { body, attachments } = encoded
+    const bytes = sizeOf(body, attachments)
+    this.#batchLimit = limitFor(bytes / batch.length)
+    const tooLarge = bytes > (this.#pipe.maxBytes ?? Number.POSITIVE_INFINITY)
+    if (tooLarge || (bytes > MAX_BATCH_BYTES && batch.length > 1)) {
+      this.#sendParts(batch, bytes)
+      return
     }
+    this.#outbound.sent(bytes)
+    this.#pipe.post(body, attachments)
   }
 
-  /** Takes the message that cannot travel out of its batch and tells whoever waits for it. */
-  #unencodable(batch: wire.Wire[], index: number, error: SignalboxError): void {
+  /** Sends a batch that is too large in two parts, and returns a message that is too large by itself. */
+  #sendParts(batch: wire.Wire[], bytes: number): void {
+    // What was encoded is thrown away: the next body may not rely on it.
+    this.#encoder.reset()
+    if (batch.length > 1) {
+      const middle = batch.length >> 1
+      this.#send(batch.slice(0, middle))
+      this.#send(batch.slice(middle))
+      return
+    }
+    const limit = this.#pipe.maxBytes
+    const message = `a message of ${bytes} bytes is larger than the ${limit} that fit on the link to ${this.place}`
+    this.#withdraw(
+      batch,
+      0,
+      new SignalboxError('SIGNALBOX_FORMAT_LIMIT', message, { details: { bytes, limit } }),
+    )
+    if (batch.length > 0) this.#send(batch)
+  }
+
+  /** Encodes what can be encoded; undefined when nothing is left. */
+  #encode(batch: wire.Wire[]): Encoded | undefined {
+    while (batch.length > 0) {
+      try {
+        return this.#encoder.encode(batch)
+      } catch (thrown) {
+        const error = thrown as SignalboxError
+        const index = error.details?.index as number
+        this.#withdraw(batch, index, explain(batch[index]!, error))
+      }
+    }
+    return undefined
+  }
+
+  /** Takes a message that cannot travel out of its batch and tells whoever waits for it. */
+  #withdraw(batch: wire.Wire[], index: number, error: SignalboxError): void {
     const message = batch[index]!
-    if (message[0] === wire.REPLY) {
-      batch[index] = [wire.ERROR, message[1], error.toWire()]
+    const instead = substitute(message, error)
+    if (instead) {
+      batch[index] = instead
       return
     }
     batch.splice(index, 1)
-    this.#outbound.returned(1)
-    if (message[0] === wire.ASK) {
-      const envelope = this.#asks.get(message[1])
-      this.#asks.delete(message[1])
-      if (envelope) this.#system.deadLetter(envelope, error)
-    } else if (message[0] === wire.TELL) {
-      const [, to, context, payload] = message
-      this.#system.deadLetter(new Envelope(to, payload, context ?? NO_CONTEXT, 0, undefined, 0), error)
-    }
+    if (message[0] === wire.TELL) this.#returnTell(message, error)
+    else if (message[0] === wire.ASK) this.#returnAsk(message[1], error)
+    this.#outbound.returned()
+    // A credit that nobody will give must not be waited for.
+    if (this.#outbound.waiting > 0) queueMicrotask(this.#pump)
   }
 
-  /** Handles one message; true when it used the sender's credit. */
-  #take(message: wire.Wire, bytes: number): boolean {
+  #returnTell(
+    [, to, context, payload]: Extract<wire.Wire, { 0: typeof wire.TELL }>,
+    error: SignalboxError,
+  ): void {
+    this.#system.deadLetter(new Envelope(to, payload, context ?? NO_CONTEXT, 0, undefined, 0), error)
+  }
+
+  #returnAsk(id: number, error: SignalboxError): void {
+    const envelope = this.#settle(id)
+    if (envelope) this.#system.deadLetter(envelope, error)
+  }
+
+  #takeBatch(messages: wire.Wire[], bytes: number): void {
+    const each = messages.length === 0 ? 0 : Math.ceil(bytes / messages.length)
+    let taken = 0
+    for (const message of messages) if (message[0] === wire.TELL || message[0] === wire.ASK) taken++
+    this.#inbound.took(taken, bytes)
+    for (const message of messages) {
+      this.#take(message, each)
+      if (this.#closed) return
+    }
+    this.#giveCredit()
+  }
+
+  #giveCredit(): void {
+    const credit = this.#inbound.credit()
+    if (credit) this.#push([wire.CREDIT, credit.messages, credit.bytes])
+  }
+
+  #take(message: wire.Wire, bytes: number): void {
     switch (message[0]) {
       case wire.TELL:
-        this.#accept(
-          new Envelope(message[1], message[3], this.#contextOf(message[2]), 0, undefined, bytes),
-        )
-        return true
+        this.#accept(new Envelope(message[1], message[3], this.#contextOf(message[2]), 0, undefined, bytes))
+        return
       case wire.ASK:
         this.#takeAsk(message, bytes)
-        return true
+        return
       case wire.REPLY:
         this.#settle(message[1])?.resolve(message[3], message[2] ?? undefined)
-        return false
+        return
       case wire.ERROR:
         this.#settle(message[1])?.reject(fromWire(message[2]))
-        return false
+        return
       default:
         this.#takeSystem(message)
-        return false
     }
   }
 
@@ -274,12 +361,13 @@ export class Link {
         this.#finished.resolve()
         return
       default:
-        throw new SignalboxError('SIGNALBOX_CODEC_MALFORMED', `unknown message type ${String(message[0])}`)
+        throw wire.malformed(`unknown message type ${String(message[0])}`)
     }
   }
 
   #takeAsk(message: Extract<wire.Wire, { 0: typeof wire.ASK }>, bytes: number): void {
     const [, id, to, ttlMs, context, payload] = message
+    if (!(ttlMs >= 0) || (this.#guest && this.#incoming.has(id))) throw wire.malformed('a bad ask')
     const ask = new IncomingAsk(this, this.#system.deadlines, id)
     const deadline = ttlMs === 0 ? 0 : this.#system.clock.monotonic() + ttlMs
     const envelope = new Envelope(to, payload, this.#contextOf(context), deadline, ask, bytes)
@@ -296,7 +384,7 @@ export class Link {
 
   #contextOf(context: MessageContext | null): MessageContext {
     if (this.#guest === undefined) return context ?? NO_CONTEXT
-    return { ...context, origin: this.#guest.origin }
+    return guestContext(context, this.#guest)
   }
 
   /** Puts a message in its mailbox; while that is full the sender is told to hold back for this address. */
@@ -307,28 +395,26 @@ export class Link {
     }
     const waiting = this.#system.deliver(envelope)
     if (waiting === undefined || envelope.refused) return
-    const to = envelope.to
-    const parked = this.#parked.get(to) ?? 0
-    this.#parked.set(to, parked + 1)
-    if (parked === 0) this.#push([wire.PAUSE, to])
-    const unpark = () => this.#unpark(to)
+    const { to, bytes } = envelope
+    if (this.#inbound.park(to, bytes)) this.#push([wire.PAUSE, to])
+    const unpark = () => this.#unpark(to, bytes)
     waiting.then(unpark, unpark)
   }
 
-  #unpark(address: Address): void {
-    const left = (this.#parked.get(address) ?? 1) - 1
-    if (left > 0) {
-      this.#parked.set(address, left)
-      return
-    }
-    this.#parked.delete(address)
-    if (!this.#closed) this.#push([wire.RESUME, address])
+  #unpark(address: Address, bytes: number): void {
+    const last = this.#inbound.unpark(address, bytes)
+    if (this.#closed) return
+    if (last) this.#push([wire.RESUME, address])
+    this.#giveCredit()
   }
 
   #watch(id: number, address: Address): void {
     if (this.#guest && !this.#guest.accepts(address)) {
       this.#push([wire.DOWN, id, unknownAddress(address).toWire()])
       return
+    }
+    if (this.#watched.has(id) || (this.#guest && this.#watched.size >= MAX_GUEST_WATCHES)) {
+      throw wire.malformed('a watch too many')
     }
     const stop = this.#system.monitor(address, ({ reason }) => {
       this.#watched.delete(id)
@@ -342,4 +428,15 @@ function wireContext(context: MessageContext): MessageContext | null {
   const { cid, headers, trace, origin } = context
   if (cid === undefined && headers === undefined && trace === undefined && origin === undefined) return null
   return { cid, headers, trace, origin }
+}
+
+/** How many messages of this size make a batch. */
+function limitFor(bytesEach: number): number {
+  return Math.max(1, Math.min(MAX_BATCH, Math.floor(BATCH_BYTES / bytesEach)))
+}
+
+function sizeOf(body: Uint8Array, attachments: readonly Uint8Array[]): number {
+  let bytes = body.byteLength
+  for (const part of attachments) bytes += part.byteLength
+  return bytes
 }

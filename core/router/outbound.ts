@@ -4,33 +4,71 @@ import { refused } from '../actor/cell.ts'
 import type { Envelope } from '../actor/envelope.ts'
 import { MAX_WAITING } from '../actor/mailbox.ts'
 import { SignalboxError } from '../errors.ts'
+import { Fifo } from './net-fifo.ts'
 import type { Place } from './place.ts'
+import { malformed } from './wire.ts'
+
+/** Messages of one address sent before the next one has its turn. */
+const TURN = 32
+/** Addresses that the other side may have paused; an honest one pauses only what it was sent something for. */
+const MAX_PAUSED = 65_536
+/** Messages given up while they wait that a lane keeps before it is tidied. */
+const MAX_GIVEN_UP = 64
 
 interface Waiting {
   envelope: Envelope
+  /** Set when it has left the line, or will never leave it. */
+  settled: boolean
   resolve: () => void
   reject: (error: SignalboxError) => void
 }
 
+/** Messages for one address that wait; it exists while there are some or while the address is paused. */
+class Lane {
+  readonly address: Address
+  queue = new Fifo<Waiting>()
+  paused = false
+  inLine = false
+  givenUp = 0
+
+  constructor(address: Address) {
+    this.address = address
+  }
+
+  /** Lets go of messages that were given up, when they are many. */
+  tidy(): void {
+    if (++this.givenUp < MAX_GIVEN_UP || this.givenUp * 2 < this.queue.length) return
+    const left = new Fifo<Waiting>()
+    for (let next = this.queue.shift(); next; next = this.queue.shift()) if (!next.settled) left.push(next)
+    this.queue = left
+    this.givenUp = 0
+  }
+}
+
+export interface OutboundOptions {
+  place: Place
+  /** What may be on its way without the other side having taken it. */
+  windowMessages: number
+  windowBytes: number
+  /** Sends a message now. */
+  put(envelope: Envelope): void
+}
+
 export class Outbound {
-  readonly #put: (envelope: Envelope) => void
-  readonly #place: Place
-  readonly #windowMessages: number
-  readonly #windowBytes: number
+  readonly #options: OutboundOptions
+  /** Credit that is left. Bytes may fall below zero: what a batch takes is known when it is encoded. */
   #messages: number
   #bytes: number
-  /** Taken from the other side and not yet credited to it. */
-  #takenMessages = 0
-  #takenBytes = 0
-  #queue: Waiting[] = []
-  readonly #held = new Map<Address, Waiting[]>()
+  readonly #lanes = new Map<Address, Lane>()
+  /** Lanes that may send as soon as there is credit. */
+  readonly #line = new Fifo<Lane>()
+  #paused = 0
   #waiting = 0
 
-  constructor(windowMessages: number, windowBytes: number, put: (envelope: Envelope) => void, place: Place) {
-    this.#windowMessages = this.#messages = windowMessages
-    this.#windowBytes = this.#bytes = windowBytes
-    this.#put = put
-    this.#place = place
+  constructor(options: OutboundOptions) {
+    this.#options = options
+    this.#messages = options.windowMessages
+    this.#bytes = options.windowBytes
   }
 
   /** Messages that wait for credit or for a full mailbox. */
@@ -40,27 +78,19 @@ export class Outbound {
 
   /** Sends now (undefined) or when credit and the receiving mailbox allow. */
   send(envelope: Envelope, refuse: (error: SignalboxError) => void): Promise<void> | undefined {
-    const held = this.#held.size === 0 ? undefined : this.#held.get(envelope.to)
-    if (held === undefined && this.#messages > 0 && this.#bytes > 0 && this.#queue.length === 0) {
+    const lane = this.#lanes.size === 0 ? undefined : this.#lanes.get(envelope.to)
+    if (lane === undefined && this.#messages > 0 && this.#bytes > 0) {
       this.#messages--
-      this.#put(envelope)
+      this.#options.put(envelope)
       return undefined
     }
     if (this.#waiting >= MAX_WAITING) {
-      const error = new SignalboxError(
-        'SIGNALBOX_LINK_SATURATED',
-        `${this.#waiting} messages wait on the link to ${this.#place}`,
-      )
+      const message = `${this.#waiting} messages wait on the link to ${this.#options.place}`
+      const error = new SignalboxError('SIGNALBOX_LINK_SATURATED', message, { retryAfterMs: 1000 })
       refuse(error)
       return refused(error)
     }
-    this.#waiting++
-    const promise = new Promise<void>((resolve, reject) => {
-      const target = held ?? this.#queue
-      target.push({ envelope, resolve, reject })
-    })
-    promise.catch(() => {})
-    return promise
+    return this.#wait(lane ?? this.#laneOf(envelope.to), envelope)
   }
 
   /** Bytes of a batch that has left. */
@@ -68,68 +98,126 @@ export class Outbound {
     this.#bytes -= bytes
   }
 
-  /** Credit for messages that did not leave after all. */
-  returned(messages: number): void {
-    this.#messages += messages
+  /** Credit for a message that did not leave after all. Call {@link pump} later. */
+  returned(): void {
+    this.#messages++
   }
 
-  /** The other side has taken messages. */
+  /** The other side has taken messages. Throws SIGNALBOX_CODEC_MALFORMED when it took more than it was sent. */
   credit(messages: number, bytes: number): void {
+    const { windowMessages, windowBytes } = this.#options
+    const sane = Number.isSafeInteger(messages) && Number.isSafeInteger(bytes) && messages >= 0 && bytes >= 0
+    if (!sane || this.#messages + messages > windowMessages || this.#bytes + bytes > windowBytes) {
+      throw malformed('credit for more than was sent')
+    }
     this.#messages += messages
     this.#bytes += bytes
-    this.#pump()
-  }
-
-  /** Counts what came from the other side; the credit to give it, when it is time to. */
-  taken(messages: number, bytes: number): { messages: number; bytes: number } | undefined {
-    this.#takenMessages += messages
-    this.#takenBytes += bytes
-    if (this.#takenMessages < this.#windowMessages / 4 && this.#takenBytes < this.#windowBytes / 4) return undefined
-    const credit = { messages: this.#takenMessages, bytes: this.#takenBytes }
-    this.#takenMessages = this.#takenBytes = 0
-    return credit
+    this.pump()
   }
 
   /** The mailbox there is full: messages for it wait here, all others go on. */
   pause(address: Address): void {
-    if (!this.#held.has(address)) this.#held.set(address, [])
+    const lane = this.#laneOf(address)
+    if (lane.paused) return
+    if (typeof address !== 'string' || this.#paused >= MAX_PAUSED) throw malformed('a pause of nothing')
+    lane.paused = true
+    this.#paused++
   }
 
   resume(address: Address): void {
-    const held = this.#held.get(address)
-    this.#held.delete(address)
-    if (!held) return
-    this.#queue = held.concat(this.#queue)
-    this.#pump()
+    const lane = this.#lanes.get(address)
+    if (!lane?.paused) return
+    lane.paused = false
+    this.#paused--
+    this.#enter(lane)
+    this.pump()
   }
 
   /** Fails everything that waits. */
   fail(error: SignalboxError, refuse: (envelope: Envelope) => void): void {
-    const all = [...this.#queue, ...[...this.#held.values()].flat()]
-    this.#queue = []
-    this.#held.clear()
-    this.#waiting = 0
-    for (const waiting of all) {
-      refuse(waiting.envelope)
-      waiting.reject(error)
+    const lanes = [...this.#lanes.values()]
+    this.#lanes.clear()
+    this.#line.clear()
+    this.#paused = 0
+    for (const { queue } of lanes) {
+      for (let next = queue.shift(); next; next = queue.shift()) {
+        if (!this.#leave(next)) continue
+        refuse(next.envelope)
+        next.reject(error)
+      }
     }
   }
 
-  #pump(): void {
-    let sent = 0
-    while (sent < this.#queue.length && this.#messages > 0 && this.#bytes > 0) {
-      const next = this.#queue[sent++]!
-      const held = this.#held.get(next.envelope.to)
-      if (held) {
-        held.push(next)
-        continue
+  /** Sends what waits, as far as the credit goes, address by address in turn. */
+  pump(): void {
+    while (this.#messages > 0 && this.#bytes > 0) {
+      const lane = this.#line.shift()
+      if (!lane) return
+      lane.inLine = false
+      if (lane.paused) continue
+      for (let left = TURN; left > 0 && this.#messages > 0; left--) {
+        const next = lane.queue.shift()
+        if (!next) break
+        if (!this.#leave(next)) continue
+        this.#messages--
+        next.resolve()
+        this.#options.put(next.envelope)
       }
-      this.#waiting--
-      next.resolve()
-      if (next.envelope.cancelled) continue
-      this.#messages--
-      this.#put(next.envelope)
+      this.#enter(lane)
     }
-    if (sent > 0) this.#queue = this.#queue.slice(sent)
+  }
+
+  inspect(): { messagesInFlight: number; bytesInFlight: number; waiting: number; paused: number } {
+    return {
+      messagesInFlight: this.#options.windowMessages - this.#messages,
+      bytesInFlight: this.#options.windowBytes - this.#bytes,
+      waiting: this.#waiting,
+      paused: this.#paused,
+    }
+  }
+
+  #laneOf(address: Address): Lane {
+    let lane = this.#lanes.get(address)
+    if (!lane) {
+      lane = new Lane(address)
+      this.#lanes.set(address, lane)
+    }
+    return lane
+  }
+
+  #wait(lane: Lane, envelope: Envelope): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const waiting: Waiting = { envelope, settled: false, resolve, reject }
+    // Ignoring a tell must not bring the worker down.
+    promise.catch(() => {})
+    lane.queue.push(waiting)
+    this.#waiting++
+    envelope.onCancel = () => {
+      if (!this.#leave(waiting)) return
+      resolve()
+      lane.tidy()
+    }
+    this.#enter(lane)
+    return promise
+  }
+
+  /** False: it had left before. */
+  #leave(waiting: Waiting): boolean {
+    if (waiting.settled) return false
+    waiting.settled = true
+    this.#waiting--
+    waiting.envelope.onCancel = undefined
+    return true
+  }
+
+  /** Puts a lane in line when it has something to send, and forgets it when it has no reason to be. */
+  #enter(lane: Lane): void {
+    if (lane.paused || lane.inLine) return
+    if (lane.queue.length === 0) {
+      this.#lanes.delete(lane.address)
+      return
+    }
+    lane.inLine = true
+    this.#line.push(lane)
   }
 }

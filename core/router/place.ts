@@ -18,3 +18,13 @@ export function nodeOf(place: Place): string {
   const slash = place.lastIndexOf('/')
   return slash < 0 ? place : place.slice(0, slash)
 }
+
+/** The place of a program outside the bus, by the id of its connection (`client/<name>/<random>`): it has one only. */
+export function placeOfClient(id: string): Place {
+  return placeOf(id, 0, 1)
+}
+
+/** Whether a place is that of a program outside the bus. */
+export function isClient(place: Place): boolean {
+  return nodeOf(place).startsWith('client/')
+}

@@ -11,14 +11,26 @@ export type Control =
 
 export const BATCH = 0x44 // 'D'
 export const CONTROL = 0x43 // 'C'
-/** Header of a batch: `D`, the place it goes to, NUL, the place it comes from. */
-export function encodeHeader(to: Place, source: Place): Buffer {
-  return Buffer.from(`D${to}\0${source}`, 'latin1')
+/** What a place may look like; longer than any of ours. */
+export const PLACE = /^[A-Za-z0-9._/:-]{1,400}$/
+
+/** Where a batch goes, where it comes from, and the session numbers of both, the sender's first. */
+export interface BatchHeader {
+  to: Place
+  source: Place
+  sessions: [from: number, to: number]
 }
 
-/** Both places; empty ones for a header that is none. */
-export function decodeHeader(header: Buffer): { to: Place; source: Place } {
-  const [to = '', source = ''] = header.toString('latin1', 1).split('\0')
-  return { to, source }
+/** Header of a batch: `D`, then divided by NUL both places and both session numbers in decimal. */
+export function encodeHeader({ to, source, sessions: [from, own] }: BatchHeader): Buffer {
+  return Buffer.from(`D${to}\0${source}\0${from}\0${own}`, 'latin1')
 }
 
+/** Undefined for a header that is none. */
+export function decodeHeader(header: Buffer): BatchHeader | undefined {
+  const [to, source, from, own, ...more] = header.toString('latin1', 1).split('\0')
+  const sessions: [number, number] = [Number(from), Number(own)]
+  if (!to || !source || more.length > 0 || !PLACE.test(source)) return undefined
+  if (!Number.isSafeInteger(sessions[0]) || !Number.isSafeInteger(sessions[1])) return undefined
+  return sessions[0] < 1 || sessions[1] < 0 ? undefined : { to, source, sessions }
+}

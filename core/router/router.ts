@@ -3,15 +3,15 @@
  * without decoding them, and keeps the directories of all of them equal.
  */
 import type { MessagePort } from 'node:worker_threads'
-import { SignalboxError } from '../errors.ts'
+import { SignalboxError, toSignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
+import { BALANCES } from './balance.ts'
 import { Directory, type DirectoryChange, type Registration } from './directory.ts'
 import { Net, type NetOptions, type PeerInfo } from './net.ts'
-import { nodeOf, type Place, placeOf } from './place.ts'
-import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader } from './router-frames.ts'
+import { nodeOf, type Place, placeOfClient } from './place.ts'
+import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader, PLACE } from './router-frames.ts'
 import type { Forwarded } from './router-pipe.ts'
 import { type Announcement, Singletons } from './singletons.ts'
-import { movable } from './thread-pipe.ts'
 
 /** What a worker is to the router. */
 export interface RouterWorker {
@@ -37,6 +37,9 @@ export interface RouterOptions {
 
 const PUBLIC = /^(?:service|topic|queue)\//
 
+/** The windows of the links bound what waits for a peer; the net must not refuse what they allow. */
+const QUEUE_BYTES = 1024 * 1024 * 1024
+
 export class Router {
   readonly #nodeId: string
   readonly #log: Logger
@@ -57,6 +60,7 @@ export class Router {
     })
     if (!options.network) return
     this.#net = new Net({
+      maxQueueBytes: QUEUE_BYTES,
       ...options.network,
       nodeId: options.nodeId,
       log: options.log,
@@ -91,8 +95,8 @@ export class Router {
     if (!worker) return
     this.#workers.delete(place)
     worker.port.close()
-    for (const other of this.#workers.values()) other.lost(place, error)
     this.#change({ type: 'leave', place })
+    for (const other of this.#workers.values()) other.lost(place, error)
     this.#singletons.lost(place)
   }
 
@@ -136,39 +140,59 @@ export class Router {
     if (shown) this.#control(peer.id, { type: 'directory', change: shown })
   }
 
-  #forward(worker: RouterWorker, [to, body, ...attachments]: Forwarded): void {
-    const header = encodeHeader(to, worker.place)
-    const node = nodeOf(to)
-    if (this.#net?.send(node, [header, body, ...attachments])) return
-    const error = new SignalboxError('SIGNALBOX_NODE_LOST', `${node} cannot be reached`)
-    worker.lost(to, error)
+  #forward(worker: RouterWorker, [place, from, to, ...parts]: Forwarded): void {
+    const error = this.#send(nodeOf(place), [
+      encodeHeader({ to: place, source: worker.place, sessions: [from, to] }),
+      ...parts,
+    ])
+    // Without parts the worker has closed the link itself.
+    if (error && parts.length > 0) worker.lost(place, error)
+  }
+
+  #send(node: string, frames: Uint8Array[]): SignalboxError | undefined {
+    try {
+      if (this.#net?.send(node, frames)) return undefined
+    } catch (thrown) {
+      return toSignalboxError(thrown, 'SIGNALBOX_LINK_CLOSED')
+    }
+    if (node === this.#nodeId) return new SignalboxError('SIGNALBOX_WORKER_LOST')
+    return new SignalboxError('SIGNALBOX_NODE_LOST', `${node} cannot be reached`)
   }
 
   #receive(from: PeerInfo, frames: Buffer[]): void {
-    const [header, body, ...attachments] = frames
-    if (header?.[0] === BATCH && body) this.#receiveBatch(from, header, body, attachments)
+    const [header, ...parts] = frames
+    if (header?.[0] === BATCH) this.#receiveBatch(from, header, parts)
     else if (header?.[0] === CONTROL && from.role === 'node') this.#receiveControl(from, header)
     else this.#log.debug({ peer: from.id }, 'unknown frame ignored')
   }
 
-  #receiveBatch(from: PeerInfo, header: Buffer, body: Buffer, attachments: Buffer[]): void {
-    const { to, source: claimed } = decodeHeader(header)
+  #receiveBatch(from: PeerInfo, header: Buffer, parts: Buffer[]): void {
+    const batch = decodeHeader(header)
+    const worker = batch && this.#workers.get(batch.to)
     // A program has one place; it does not know by which name this node calls it.
-    const source = from.role === 'client' ? placeOf(from.id, 0, 1) : claimed
-    const worker = this.#workers.get(to)
-    if (!worker || nodeOf(source) !== from.id) {
+    const source = from.role === 'client' ? placeOfClient(from.id) : batch?.source
+    if (!worker || source === undefined || nodeOf(source) !== from.id) {
       this.dropped++
       return
     }
-    const [parts, transfer] = movable(owned(body), attachments)
-    worker.port.postMessage([source, ...parts], transfer)
+    const owned = parts.map(ownedBy)
+    worker.port.postMessage(
+      [source, ...batch.sessions, ...owned] satisfies Forwarded,
+      owned.map(part => part.buffer),
+    )
   }
 
   #receiveControl(from: PeerInfo, header: Buffer): void {
     const control = JSON.parse(header.toString('utf8', 1)) as Control
     switch (control.type) {
       case 'directory':
-        if (!speaksFor(from, control.change)) return
+        if (!speaksFor(from, control.change)) {
+          this.#log.warn(
+            { peer: from.id },
+            'a change of the directory was ignored: it is not of its own places',
+          )
+          return
+        }
         this.#directory.apply(control.change)
         for (const worker of this.#workers.values()) worker.directory(control.change)
         return
@@ -184,14 +208,16 @@ export class Router {
   #peer(peer: PeerInfo, state: 'up' | 'down', reason: string | undefined): void {
     this.#log.info({ peer: peer.id, reason }, `${peer.role} ${state}`)
     if (state === 'up') {
+      if (peer.role === 'node') this.#singletons.up(peer.id)
       this.#tellChange(peer, { type: 'add', registrations: this.#directory.list(this.#nodeId) })
-      if (peer.role === 'node') this.#control(peer.id, { type: 'singletons', announcement: this.#singletons.own() })
+      if (peer.role === 'node')
+        this.#control(peer.id, { type: 'singletons', announcement: this.#singletons.own() })
       return
     }
     const change: DirectoryChange = { type: 'leave', node: peer.id }
     this.#directory.apply(change)
     for (const worker of this.#workers.values()) worker.directory(change)
-    this.#singletons.gone(peer.id)
+    if (peer.role === 'node') this.#singletons.gone(peer.id)
   }
 
   #toNodes(control: Control): void {
@@ -205,10 +231,10 @@ export class Router {
 }
 
 /** Memory that can move to a worker; a frame may be a view of a larger one. */
-function owned(frame: Buffer): Uint8Array {
-  return frame.byteOffset === 0 && frame.byteLength === frame.buffer.byteLength
+function ownedBy(frame: Buffer): Uint8Array<ArrayBuffer> {
+  return frame.byteLength === frame.buffer.byteLength
     ? new Uint8Array(frame.buffer as ArrayBuffer)
-    : Uint8Array.from(frame)
+    : new Uint8Array(frame)
 }
 
 /** What a client may know of a change. */
@@ -221,8 +247,17 @@ function publicPart(change: DirectoryChange): DirectoryChange | undefined {
 
 /** A node may speak of its own places only. */
 function speaksFor(peer: PeerInfo, change: DirectoryChange): boolean {
-  if (change.type === 'add') return change.registrations.every(({ place }) => nodeOf(place) === peer.id)
-  if (change.type === 'remove') return nodeOf(change.place) === peer.id
-  return change.node === undefined ? nodeOf(change.place!) === peer.id : change.node === peer.id
+  const isOwn = (place: unknown) =>
+    typeof place === 'string' && PLACE.test(place) && nodeOf(place) === peer.id
+  switch (change.type) {
+    case 'add':
+      return change.registrations.every(({ place, balance }) => isOwn(place) && BALANCES.includes(balance))
+    case 'remove':
+      return isOwn(change.place)
+    case 'leave':
+      // All of a node at once is said by its going down, not by itself.
+      return change.node === undefined && isOwn(change.place)
+    default:
+      return false
+  }
 }
-

@@ -1,6 +1,6 @@
 /** What travels on a link: batches of short arrays, the first element says what each is. See docs/protocol.md. */
 import type { MessageContext, ReplyHead } from '../actor/envelope.ts'
-import type { WireError } from '../errors.ts'
+import { SignalboxError, type WireError } from '../errors.ts'
 
 export const TELL = 0
 export const ASK = 1
@@ -32,7 +32,14 @@ export type Wire =
 
 /** Carries encoded batches to one other place, in order; the link above it does everything else. */
 export interface Pipe {
+  /** Bytes of the largest batch it can carry; absent: any. */
+  readonly maxBytes?: number
   /** `body` and `attachments` belong to the pipe from now on. */
-  post(body: Uint8Array, attachments: readonly Uint8Array[]): void
+  post(body: Uint8Array<ArrayBuffer>, attachments: readonly Uint8Array[]): void
   close(): void
+}
+
+/** The error for a message that breaks the rules of the link. */
+export function malformed(what: string): SignalboxError {
+  return new SignalboxError('SIGNALBOX_CODEC_MALFORMED', what)
 }

@@ -36,6 +36,8 @@ export interface HostOptions {
 
 const HEARTBEAT_MS = 200
 const RESTART_BACKOFF = { minMs: 100, maxMs: 10_000, factor: 2, jitter: 0.2 }
+/** How long a worker that is taken away may go on with what it has. */
+const RETIRE_MS = 30_000
 const MEBIBYTE = 1024 * 1024
 
 export class WorkerHost {
@@ -99,7 +101,7 @@ export class WorkerHost {
     if (this.#stopped) return
     this.#stopped = true
     await this.#scaling
-    await Promise.all(this.workers.map(worker => worker.drain(drainMs, this.#clock)))
+    await Promise.all(this.workers.map(worker => worker.drain(drainMs, this.#clock, false)))
     this.#watch?.cancel()
     await Promise.all(this.workers.map(worker => worker.end(this.#clock)))
   }
@@ -114,7 +116,7 @@ export class WorkerHost {
 
   async #retire(worker: HostedWorker): Promise<void> {
     this.#options.router.retire(worker.place)
-    await worker.drain(30_000, this.#clock)
+    await worker.drain(RETIRE_MS, this.#clock, true)
     await worker.end(this.#clock)
   }
 

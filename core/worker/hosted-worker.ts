@@ -94,11 +94,11 @@ export class HostedWorker {
   }
 
   /** Has it finish what is under way and take nothing new; resolves when it has, or after `ms`. */
-  async drain(ms: number, clock: Clock): Promise<void> {
+  async drain(ms: number, clock: Clock, handover: boolean): Promise<void> {
     this.leaving = true
     if (this.state === 'gone') return
     this.state = 'draining'
-    this.post({ type: 'drain' })
+    this.post({ type: 'drain', handover })
     const timer = clock.after(ms, () => {
       this.#around.log.warn({ worker: this.slot, drainMs: ms }, 'worker did not drain in time')
       this.#drained.resolve()

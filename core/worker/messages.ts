@@ -31,8 +31,8 @@ export type ToWorker =
   | { type: 'deactivate'; address: Address }
   /** Another worker is about to leave: send nothing more there. */
   | { type: 'finish'; place: Place }
-  /** Take nothing more from outside, finish what is under way, then say `drained`. */
-  | { type: 'drain' }
+  /** Take nothing more from outside, finish what is under way, then say `drained`. `handover`: others stay. */
+  | { type: 'drain'; handover: boolean }
   | { type: 'stop' }
   | { type: 'request'; id: number; verb: string; payload: unknown }
   | { type: 'cpuResult'; id: number; value?: unknown; error?: WireError }

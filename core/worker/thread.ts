@@ -62,7 +62,7 @@ async function receive(message: ToWorker): Promise<void> {
       await answer(message)
       return
     case 'drain':
-      await drain()
+      await drain(message.handover)
       return
     case 'stop':
       await hooks.stop?.()
@@ -71,8 +71,10 @@ async function receive(message: ToWorker): Promise<void> {
   }
 }
 
-async function drain(): Promise<void> {
-  await hooks.drain?.()
+async function drain(handover: boolean): Promise<void> {
+  await hooks.drain?.(handover)
+  // When the whole node goes, nobody says that nothing more comes: all are idle when all have drained.
+  if (handover) await router.finished()
   await router.drained()
   control.post({ type: 'drained' })
 }

@@ -14,7 +14,7 @@ import type { WorkerRouter } from './worker-router.ts'
 /** What a boot module gives back. */
 export interface WorkerHooks {
   /** Takes nothing more from outside and resolves when what came from there is settled. */
-  drain?(): Promise<void>
+  drain?(handover: boolean): Promise<void>
   /** Called before the actors are stopped. */
   stop?(): Promise<void>
   /** What the node may ask of this worker, by name. */

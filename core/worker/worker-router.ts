@@ -6,9 +6,10 @@ import type { Envelope } from '../actor/envelope.ts'
 import { type ActorSystem, type Remote, unknownAddress } from '../actor/system.ts'
 import { SignalboxError } from '../errors.ts'
 import { rendezvous } from '../router/balance.ts'
-import { Directory, type DirectoryChange, type Entry } from '../router/directory.ts'
+import { Directory, type DirectoryChange, type Entry, placesOn } from '../router/directory.ts'
 import { Link } from '../router/link.ts'
-import { nodeOf, type Place } from '../router/place.ts'
+import type { Guest } from '../router/link-guest.ts'
+import { isClient, nodeOf, type Place } from '../router/place.ts'
 import { ThreadPipe } from '../router/thread-pipe.ts'
 import type { Pipe } from '../router/wire.ts'
 
@@ -21,21 +22,29 @@ const PUBLIC = /^(?:service|topic|queue)\//
 /** The way to places that this thread has no port to. */
 export interface Pipes {
   to(place: Place): Pipe
-  /** Nothing more is sent there. */
-  forget(place: Place): void
+  /** Called when the other side has closed the way to it. */
+  onClosed: ((place: Place, error: SignalboxError) => void) | undefined
 }
+
+/** Bytes on their way to one worker of another node; each pair of workers has a window of its own. */
+const NODE_WINDOW_BYTES = 4 * 1024 * 1024
 
 export class WorkerRouter implements Remote {
   readonly place: Place
   readonly directory = new Directory()
+  readonly #node: string
   readonly #system: ActorSystem
   readonly #links = new Map<Place, Link>()
   readonly #pipes: Pipes
+  /** Places that will go and are sent nothing more. */
+  readonly #leaving = new Set<Place>()
 
   constructor(place: Place, system: ActorSystem, pipes: Pipes) {
     this.place = place
+    this.#node = nodeOf(place)
     this.#system = system
     this.#pipes = pipes
+    pipes.onClosed = (from, error) => this.lost(from, error)
     system.remote = this
     system.spawn(KEEPER, {
       concurrency: 1024,
@@ -50,16 +59,21 @@ export class WorkerRouter implements Remote {
 
   /** Wires the direct way to another worker of this node. */
   connect(place: Place, port: MessagePort): void {
-    const pipe = new ThreadPipe(port, (body, attachments) => link.receive(body, attachments))
+    const pipe = new ThreadPipe(port, {
+      receive: (body, attachments) => link.receive(body, attachments),
+      // It stays in the list, closed, until the router says that the place is gone.
+      closed: error => link.lost(error),
+    })
     const link = new Link({ place, system: this.#system, pipe })
     this.#links.set(place, link)
   }
 
   /** The place is gone: what waits for it fails at once. */
   lost(place: Place, error: SignalboxError): void {
-    this.#links.get(place)?.lost(error)
+    const link = this.#links.get(place)
     this.#links.delete(place)
-    this.#pipes.forget(place)
+    this.#leaving.delete(place)
+    link?.lost(error)
   }
 
   /** Takes a change of the directory, and lets go of the keys that belong elsewhere now. */
@@ -74,13 +88,16 @@ export class WorkerRouter implements Remote {
 
   /** Resolves when no other worker sends anything more to this one. */
   async finished(): Promise<void> {
-    const links = [...this.#links.values()].filter(link => !isClient(link.place))
-    await Promise.all(links.map(link => link.finished()))
+    // Links that begin meanwhile count as well.
+    for (let seen = -1; seen !== this.#links.size; ) {
+      seen = this.#links.size
+      const links = [...this.#links.values()].filter(link => !isClient(link.place))
+      await Promise.all(links.map(link => link.finished()))
+    }
   }
 
   /** Resolves when no message is queued, handled, asked or on its way to this worker any more. */
   async drained(): Promise<void> {
-    await this.finished()
     do {
       await this.#system.whenIdle()
       // What an actor sent last leaves at the end of its turn; the answer to it may start another.
@@ -88,8 +105,15 @@ export class WorkerRouter implements Remote {
     } while (this.load > 0 || !this.#system.idle)
   }
 
+  /** A place is about to leave: it is told that nothing more comes. */
   finish(place: Place): void {
+    this.#leaving.add(place)
     this.#links.get(place)?.finish()
+  }
+
+  /** Plain data on every link. */
+  inspect(): Record<string, unknown>[] {
+    return Array.from(this.#links.values(), link => link.inspect())
   }
 
   /** Whether anything that this worker asked elsewhere is still under way. */
@@ -125,7 +149,10 @@ export class WorkerRouter implements Remote {
     if (!this.#links.has(owner) && !entry!.places.includes(owner)) return undefined
     return this.#system
       .askAt(envelope => this.#linkTo(owner).deliver(envelope), KEEPER, address)
-      .then(() => undefined, error => this.#system.log.warn({ address, owner, err: error }, 'key not released'))
+      .then(
+        () => undefined,
+        error => this.#system.log.warn({ address, owner, err: error }, 'key not released'),
+      )
   }
 
   #pick(address: Address): Place | undefined {
@@ -146,8 +173,7 @@ export class WorkerRouter implements Remote {
 
   #nearest(entry: Entry): Place | undefined {
     if (entry.places.includes(this.place)) return this.place
-    const node = nodeOf(this.place)
-    const near = entry.places.filter(place => nodeOf(place) === node)
+    const near = placesOn(entry, this.#node)
     return inTurn(entry, near.length > 0 ? near : entry.places)
   }
 
@@ -157,7 +183,10 @@ export class WorkerRouter implements Remote {
     const start = entry.turn++
     for (let i = 0; i < entry.places.length; i++) {
       const place = entry.places[(start + i) % entry.places.length]!
-      const load = place === this.place ? this.#system.loadOf(baseOf(entry.address)) : (this.#links.get(place)?.load ?? 0)
+      const load =
+        place === this.place
+          ? this.#system.loadOf(baseOf(entry.address))
+          : (this.#links.get(place)?.load ?? 0)
       if (load < bestLoad) {
         best = place
         bestLoad = load
@@ -170,8 +199,15 @@ export class WorkerRouter implements Remote {
     let link = this.#links.get(place)
     if (!link) {
       const guest = isClient(place) ? guestOf(place) : undefined
-      link = new Link({ place, system: this.#system, pipe: this.#pipes.to(place), ...(guest && { guest }) })
+      link = new Link({
+        place,
+        system: this.#system,
+        pipe: this.#pipes.to(place),
+        windowBytes: NODE_WINDOW_BYTES,
+        ...(guest && { guest }),
+      })
       this.#links.set(place, link)
+      if (this.#leaving.has(place)) link.finish()
     }
     return link
   }
@@ -182,11 +218,7 @@ export class WorkerRouter implements Remote {
   }
 }
 
-function isClient(place: Place): boolean {
-  return place.startsWith('client/')
-}
-
-function guestOf(place: Place): { accepts: (address: Address) => boolean; origin: unknown } {
+function guestOf(place: Place): Guest {
   const name = place.split('/')[1]
   return { accepts: address => PUBLIC.test(address), origin: { identity: { name, definition: 'curve' } } }
 }
@@ -194,4 +226,3 @@ function guestOf(place: Place): { accepts: (address: Address) => boolean; origin
 function inTurn(entry: Entry, places: readonly Place[]): Place | undefined {
   return places[entry.turn++ % places.length]
 }
-
