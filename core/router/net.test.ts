@@ -94,7 +94,10 @@ test('a connection with an unknown key or without CURVE never gets an answer', a
       () => {},
     )
   }
-  assert.deepEqual(await Promise.all(refused), ['handshake:error:protocol', 'handshake:error:auth'])
+  const [bare, unknownKey] = await Promise.all(refused)
+  // What the side without CURVE sees depends on how far it came before the connection was cut.
+  assert.match(bare!, /^handshake:error:(protocol|other)$/)
+  assert.equal(unknownKey, 'handshake:error:auth')
   assert.equal(b.net.counters().refusedKeys, 1)
   assert.ok(b.warnings.some(w => w.code === 'SIGNALBOX_PEER_REFUSED' && w.remoteAddress === '127.0.0.1'))
   // The same hello from the listed key is answered on a connection made later: the others had their time.
@@ -344,12 +347,18 @@ test('close ends in time while peers cannot be reached, and during start', async
 })
 
 test('a process exits by itself with code 0 after close, with peers up, stopped and unreachable', async t => {
-  const [keys, a] = [makeCurveKeys(), await startNet(t, 'a')]
+  const [keys, other, a] = [makeCurveKeys(), makeCurveKeys(), await startNet(t, 'a')]
   const unreachable = { nodeId: 'z', endpoint: 'tcp://127.0.0.1:1', publicKey: key() }
-  const child = startChild(t, { nodeId: 'b', keys, peers: [peerOf('a', a), unreachable] })
-  await until('it listens', () => child.lines.length > 0)
+  const nowhere = { nodeId: 'b', endpoint: 'tcp://127.0.0.1:1', publicKey: keys.publicKey }
+  const stopped = startChild(t, { nodeId: 'c', keys: other, peers: [nowhere] })
+  await until('c listens', () => stopped.lines.length > 0)
+  const c = peerOf('c', { endpoint: String(stopped.lines[0]!.endpoint), keys: other })
+  const child = startChild(t, { nodeId: 'b', keys, peers: [peerOf('a', a), c, unreachable] })
+  await until('b listens', () => child.lines.length > 0)
   a.net.setPeers([peerOf('b', { endpoint: String(child.lines[0]!.endpoint), keys })], [])
   await until('b is up', () => a.net.peers().length === 1)
+  await until('b and c are up', () => child.lines.some(line => line.peer === 'c'))
+  stopped.process.kill('SIGSTOP')
   child.process.stdin!.write('close\n')
   assert.equal(await child.exit, 0)
   assert.deepEqual(child.lines.at(-1), { closed: true })
