@@ -6,6 +6,8 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { Context, type Dealer, Router } from 'zeromq'
 import { type Random, seededRandom } from '../clock.ts'
 import { type CurveKeys, makeCurveKeys } from './net.ts'
@@ -25,17 +27,16 @@ test('garbage from an authorised key leaves an honest peer undisturbed', async t
   const hostile = [0, 1, 2].map(() => rawDealer(t, b.endpoint, b.keys.publicKey, keys))
   const corpus = corpusOf(keys, b.keys.publicKey)
   const warmUp = Math.floor(FRAMES / 10)
-  let rss = 0
+  let before = 0
   for (let sent = 0; sent < FRAMES; ) {
-    if (sent >= warmUp && rss === 0) rss = process.memoryUsage().rss
+    if (sent >= warmUp && before === 0) before = await settledMemory(b)
     // The first never has a session, the others begin one again: garbage that is a bye has ended it.
     for (const socket of hostile.slice(1)) await socket.send(helloOf(keys, b.keys.publicKey, 'app'))
     for (let i = 0; i < 300 && sent < FRAMES; i++, sent++)
       await hostile[sent % 3]!.send(garbage(random, corpus))
     for (const socket of hostile) await drain(socket)
   }
-  await settled(b)
-  const rise = process.memoryUsage().rss - rss
+  const rise = (await settledMemory(b)) - before
   const counters = b.net.counters()
   t.diagnostic(
     `memory rose by ${rise >> 20} MiB, ${honest.turns} honest turns, longest ${honest.longestMs} ms`,
@@ -92,6 +93,9 @@ test('a node that answers a dialler with garbage does not disturb the other peer
   await until('the garbage was read', () => a.net.counters().malformed > 0)
   await honest.check(b)
 })
+
+setFlagsFromString('--expose-gc')
+const collectGarbage: () => void = runInNewContext('gc')
 
 interface Honest {
   turns: number
@@ -173,8 +177,11 @@ async function drain(socket: Dealer): Promise<void> {
   while (socket.readable) await socket.receive()
 }
 
-/** Resolves when the counters stand still: everything that was sent has been read. */
-async function settled(b: Seen): Promise<void> {
+/**
+ * Resident memory, without garbage and the empty pages that V8 keeps for its heap, once the counters stand still:
+ * everything that was sent has been read.
+ */
+async function settledMemory(b: Seen): Promise<number> {
   let last = ''
   let since = performance.now()
   await until('everything was read', () => {
@@ -183,6 +190,9 @@ async function settled(b: Seen): Promise<void> {
     last = now
     return performance.now() - since > 200
   })
+  collectGarbage()
+  const { rss, heapTotal, heapUsed } = process.memoryUsage()
+  return rss - heapTotal + heapUsed
 }
 
 function throwAt(port: number, bytes: Buffer): Promise<void> {

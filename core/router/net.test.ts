@@ -83,8 +83,11 @@ test('a connection with an unknown key or without CURVE never gets an answer', a
   const known = makeCurveKeys()
   const b = await startNet(t, 'b', { clients: [{ name: 'app', publicKey: known.publicKey }] })
   const stranger = makeCurveKeys()
-  const raw = [rawDealer(t, b.endpoint), rawDealer(t, b.endpoint, b.keys.publicKey, stranger)]
-  const refused = raw.map(handshakeFails)
+  const failures: string[][] = [[], []]
+  const raw = [
+    rawDealer(t, b.endpoint, undefined, undefined, watchHandshake(failures[0]!)),
+    rawDealer(t, b.endpoint, b.keys.publicKey, stranger, watchHandshake(failures[1]!)),
+  ]
   let answers = 0
   for (const socket of raw) {
     // Even with a hello that is right for a listed name.
@@ -94,7 +97,8 @@ test('a connection with an unknown key or without CURVE never gets an answer', a
       () => {},
     )
   }
-  const [bare, unknownKey] = await Promise.all(refused)
+  await until('both were cut off', () => failures.every(events => events.length > 0))
+  const [bare, unknownKey] = failures.map(events => events[0]!)
   // What the side without CURVE sees depends on how far it came before the connection was cut.
   assert.match(bare!, /^handshake:error:(protocol|other)$/)
   assert.equal(unknownKey, 'handshake:error:auth')
@@ -387,10 +391,17 @@ test('wrong options are refused by name', () => {
   refuses({ clients: [twice, twice] }, /listed twice/)
 })
 
-async function handshakeFails({ events }: Dealer): Promise<string> {
-  for (;;) {
-    const { type } = await events.receive()
-    if (type.startsWith('handshake')) return type
+/** Keeps the outcomes of handshakes; the monitor must stand before the socket connects. */
+function watchHandshake(outcomes: string[]) {
+  return ({ events }: Dealer) => {
+    for (const type of [
+      'handshake',
+      'handshake:error:protocol',
+      'handshake:error:auth',
+      'handshake:error:other',
+    ]) {
+      events.on(type as 'handshake', () => outcomes.push(type))
+    }
   }
 }
 
