@@ -91,7 +91,8 @@ test('a connection with an unknown key or without CURVE never gets an answer', a
   let answers = 0
   for (const socket of raw) {
     // Even with a hello that is right for a listed name.
-    await socket.send(helloOf(known, b.keys.publicKey, 'app'))
+    // It waits for ever once the connection was cut off; closing the socket ends it.
+    void socket.send(helloOf(known, b.keys.publicKey, 'app')).catch(() => {})
     void socket.receive().then(
       () => answers++,
       () => {},
