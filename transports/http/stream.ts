@@ -85,12 +85,17 @@ export class StreamSender {
     try {
       for (; item !== END; item = await this.#next()) await this.#write(encodeItem(item, kind))
       // Stopped by a drain: the answer is not complete, and must not look so.
-      if (this.#stopped) this.#response.destroy()
+      if (this.#stopped) this.#breakOff()
       else this.#response.end()
     } catch (error) {
-      this.#response.destroy()
+      this.#breakOff()
       throw error
     }
+  }
+
+  /** Sends what is written and closes without the last chunk, so that the client sees that something is missing. */
+  #breakOff(): void {
+    this.#response.socket?.destroySoon()
   }
 
   /** The next item, or END when the source ended or nobody wants more. */
