@@ -56,7 +56,7 @@ test('a compressed multipart body is read too', async t => {
   const headers = { 'content-type': 'multipart/form-data; boundary=b', 'content-encoding': 'gzip' }
   const response = await fetch(url, { method: 'POST', body: new Uint8Array(body), headers })
   assert.equal(response.status, 200)
-  assert.deepEqual({ ...(received[0]?.payload as MultipartPayload).fields }, { a: '1' })
+  assert.deepEqual({ ...(received[0]!.payload as MultipartPayload).fields }, { a: '1' })
 })
 
 test('100,000 parts are refused early, and the limits on fields, sizes and names hold', async t => {
