@@ -19,6 +19,8 @@ export interface StreamSettings {
   describe(error: unknown): string
 }
 
+/** So many items are sent before other requests get their turn: writes that succeed at once would starve them. */
+const ITEMS_PER_TURN = 64
 const END = Symbol('end')
 
 /** Whether a payload is a stream. */
@@ -32,6 +34,7 @@ export class StreamSender {
   readonly #response: ServerResponse
   readonly #settings: StreamSettings
   #stopped = false
+  #count = 0
   #onStop: (() => void) | undefined
   #keepAlive: Timer | undefined
 
@@ -109,6 +112,7 @@ export class StreamSender {
   }
 
   async #write(chunk: string | Uint8Array): Promise<void> {
+    if (++this.#count % ITEMS_PER_TURN === 0) await new Promise(resolve => setImmediate(resolve))
     if (this.#response.destroyed || this.#response.write(chunk)) return
     await drained(this.#response)
   }

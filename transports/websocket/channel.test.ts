@@ -99,7 +99,8 @@ test('malformed messages are told so, one by one, and pollute nothing', async t 
   ]
   for (const text of bad) client.socket.send(text)
   client.socket.send(Buffer.from([0xc1]))
-  await eventually(() => client.messages.length === bad.length + 1, 'errors')
+  client.socket.send(Buffer.from([0x93]))
+  await eventually(() => client.messages.length === bad.length + 2, 'errors')
   for (const frame of client.json().slice(0, bad.length))
     assert.match((frame.error as { code: string }).code, /FORMAT_/)
   assert.equal(received.length, 0)
@@ -247,29 +248,27 @@ test('messages that are too large close the connection with 1009, invalid text w
 })
 
 test('a dead peer is noticed, a slow handshake cut, a client that reads nothing too', async t => {
-  const { url, received } = await startChannel(
-    t,
-    { pingIntervalMs: 30, pongTimeoutMs: 60, handshakeMs: 200, maxBufferedBytes: 100_000 },
-    () => ({ payload: 'x'.repeat(500_000) }),
-  )
+  let cut = false
+  const options = { pingIntervalMs: 30, pongTimeoutMs: 60, handshakeMs: 200, maxBufferedBytes: 100_000 }
+  const { url } = await startChannel(t, options, message => {
+    if (message.payload !== 'hold') return { payload: 'x'.repeat(500_000) }
+    message.signal!.addEventListener('abort', () => {
+      cut = true
+    })
+    return new Promise(() => undefined)
+  })
   const alive = await new Client(t, url).opened()
   const dead = await new Client(t, url, [], { autoPong: false }).opened()
   await eventually(() => dead.closeCode !== undefined, 'end of the dead peer')
-  const { port } = new URL(url)
-  const slow = net.connect(Number(port), '127.0.0.1')
-  slow.on('error', () => slow.destroy())
+  const slow = net.connect(Number(new URL(url).port), '127.0.0.1')
+  slow.on('error', () => slow.destroy()).resume()
   slow.write('GET / HTTP/1.1\r\n')
-  await eventually(
-    () => slow.destroyed || slow.readableEnded || slow.resume().closed,
-    'end of the slow handshake',
-  )
-  const reading = await new Client(t, url).opened()
-  reading.socket.pause()
-  const underlying = (reading.socket as unknown as { _socket: net.Socket })._socket
-  for (let i = 0; i < 60; i++) reading.socket.send(`{"id":${i}}`)
-  await eventually(() => received.length >= 30, 'requests')
-  underlying.resume()
-  await eventually(() => reading.socket.readyState !== 1 || underlying.destroyed, 'cut')
+  await eventually(() => slow.closed, 'end of the slow handshake')
+  const lazy = await new Client(t, url).opened()
+  lazy.socket.pause()
+  lazy.socket.send('{"id":"h","payload":"hold"}')
+  for (let i = 0; i < 60; i++) lazy.socket.send(`{"id":${i}}`)
+  await eventually(() => cut, 'cut')
   assert.equal(alive.closeCode, undefined)
 })
 
@@ -305,6 +304,20 @@ test('drain waits for what is under way and says goodbye with 1001', async t => 
   assert.deepEqual(busy.json(), [{ id: 1, payload: 'done', cid: 'made' }])
   assert.equal(received.length, 1)
   await channel.drain()
+})
+
+test('drain ends streams, also those that wait for their next item', async t => {
+  const { url, channel } = await startChannel(t, {}, () => ({
+    payload: (async function* () {
+      yield 1
+      await new Promise(() => undefined)
+    })(),
+  }))
+  const client = await new Client(t, url).opened()
+  client.socket.send('{"id":1}')
+  await eventually(() => client.messages.length === 1, 'item')
+  await channel.drain()
+  assert.equal((client.json()[1]!.error as { code: string }).code, 'SIGNALBOX_ACTOR_STOPPED')
 })
 
 test('close is idempotent and ends everything', async t => {

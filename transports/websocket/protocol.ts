@@ -36,9 +36,10 @@ export interface AnswerFrame {
 /** Reads a frame. Throws SIGNALBOX_FORMAT_INVALID or SIGNALBOX_FORMAT_LIMIT. */
 export function decodeFrame(bytes: Buffer, binary: boolean, maxDepth: number): Record<string, unknown> {
   const value = parseBody(binary ? 'msgpack' : 'json', bytes, { maxDepth })
-  if (typeof value === 'object' && value !== null && !Array.isArray(value) && !ArrayBuffer.isView(value)) {
-    return value as Record<string, unknown>
-  }
+  // MessagePack has values of its own classes; a frame is a plain object.
+  const prototype: unknown =
+    typeof value === 'object' && value !== null ? Object.getPrototypeOf(value) : undefined
+  if (prototype === Object.prototype || prototype === null) return value as Record<string, unknown>
   throw malformed('a message must be an object')
 }
 

@@ -13,7 +13,7 @@ import {
   type RequestFrame,
   type RequestId,
 } from './protocol.ts'
-import { bytesOf, closeSocket, GOING_AWAY, Heartbeat, send } from './socket.ts'
+import { bytesOf, closeIterator, closeSocket, GOING_AWAY, Heartbeat, sendStream } from './socket.ts'
 
 /** What the handshake said. */
 export interface Handshake {
@@ -84,6 +84,7 @@ export class Session {
   // What one read of the socket brought may be many messages, and pausing does not take them back.
   readonly #waiting: Waiting[] = []
   readonly #running = new Set<SocketInbound>()
+  readonly #streaming = new Set<SocketInbound>()
   readonly #byId = new Map<RequestId, SocketInbound>()
   #draining = false
   #onIdle: (() => void) | undefined
@@ -118,10 +119,11 @@ export class Session {
     else this.#socket.resume()
   }
 
-  /** Takes no more messages, waits for those under way, says goodbye. */
+  /** Takes no more messages, ends streams, waits for what else is under way, says goodbye. */
   async drain(): Promise<void> {
     this.#draining = true
     this.#waiting.length = 0
+    for (const inbound of this.#streaming) inbound.cancel(stopping())
     if (this.#running.size > 0) {
       await new Promise<void>(resolve => {
         this.#onIdle = resolve
@@ -200,8 +202,8 @@ export class Session {
     const { receive, options, context } = this.#shared
     try {
       const outbound = await receive(inbound)
-      if (options.mode === 'raw') await this.#answerRaw(outbound)
-      else await this.#answer(outbound, id, binary)
+      if (options.mode === 'raw') await this.#answerRaw(outbound, inbound)
+      else await this.#answer(outbound, inbound, id, binary)
     } catch (error) {
       if (!(error instanceof SignalboxError))
         context.log.error({ err: error }, 'a message failed unexpectedly')
@@ -211,14 +213,21 @@ export class Session {
     }
   }
 
-  async #answer(outbound: Outbound, id: RequestId | undefined, binary: boolean): Promise<void> {
+  async #answer(
+    outbound: Outbound,
+    inbound: SocketInbound,
+    id: RequestId | undefined,
+    binary: boolean,
+  ): Promise<void> {
     const { payload, headers, status, cid } = outbound
     if (isStream(payload)) {
-      for await (const item of payload) {
-        if (this.#socket.readyState !== this.#socket.OPEN) return
-        if (id !== undefined) await send(this.#socket, encodeFrame({ id, item: true, payload: item }, binary))
+      if (id === undefined) {
+        closeIterator(payload[Symbol.asyncIterator]())
+        return
       }
-      if (id !== undefined) this.#send({ id, end: true, cid }, binary)
+      const encode = (item: unknown) => encodeFrame({ id, item: true, payload: item }, binary)
+      await this.#stream(payload, inbound, encode)
+      this.#send({ id, end: true, cid }, binary)
     } else if (id !== undefined) {
       const frame: AnswerFrame = { id, payload, cid }
       for (const _ in headers) {
@@ -230,12 +239,23 @@ export class Session {
     }
   }
 
-  async #answerRaw({ payload }: Outbound): Promise<void> {
+  async #answerRaw({ payload }: Outbound, inbound: SocketInbound): Promise<void> {
     if (payload === undefined) return
-    if (!isStream(payload)) return this.#sendData(rawData(payload))
-    for await (const item of payload) {
-      if (this.#socket.readyState !== this.#socket.OPEN) return
-      await send(this.#socket, rawData(item))
+    if (isStream(payload)) await this.#stream(payload, inbound, rawData)
+    else this.#sendData(rawData(payload))
+  }
+
+  async #stream(
+    source: AsyncIterable<unknown>,
+    inbound: SocketInbound,
+    encode: (item: unknown) => string | Buffer,
+  ): Promise<void> {
+    this.#streaming.add(inbound)
+    if (this.#draining) inbound.cancel(stopping())
+    try {
+      await sendStream(this.#socket, source, encode, inbound.signal)
+    } finally {
+      this.#streaming.delete(inbound)
     }
   }
 
@@ -261,6 +281,13 @@ function rawData(payload: unknown): string | Buffer {
   if (payload instanceof Uint8Array)
     return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   return JSON.stringify(payload) ?? 'null'
+}
+
+function stopping(): SignalboxError {
+  return new SignalboxError(
+    'SIGNALBOX_ACTOR_STOPPED',
+    'the channel stops; ask again for the rest of the stream',
+  )
 }
 
 function isStream(payload: unknown): payload is AsyncIterable<unknown> {

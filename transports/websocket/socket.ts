@@ -76,6 +76,50 @@ export function send(socket: WebSocket, data: string | Buffer): Promise<void> {
   })
 }
 
+/** So many items of a stream are sent before others get their turn: writes that succeed at once would starve them. */
+const ITEMS_PER_TURN = 64
+
+/**
+ * Sends the items of a stream at the pace of the peer. Rejects with the reason of the signal when nobody wants more,
+ * also while the source waits for its next item.
+ */
+export async function sendStream(
+  socket: WebSocket,
+  source: AsyncIterable<unknown>,
+  encode: (item: unknown) => string | Buffer,
+  signal: AbortSignal,
+): Promise<void> {
+  const iterator = source[Symbol.asyncIterator]()
+  let onAbort: (() => void) | undefined
+  const aborted = () => onAbort?.()
+  signal.addEventListener('abort', aborted)
+  const next = () =>
+    new Promise<IteratorResult<unknown>>((resolve, reject) => {
+      onAbort = () => reject(signal.reason)
+      iterator.next().then(resolve, reject)
+    })
+  try {
+    for (let count = 1; ; count++) {
+      signal.throwIfAborted()
+      const { done, value } = await next()
+      if (done) return
+      await send(socket, encode(value))
+      if (count % ITEMS_PER_TURN === 0) await new Promise(resolve => setImmediate(resolve))
+    }
+  } finally {
+    signal.removeEventListener('abort', aborted)
+    closeIterator(iterator)
+  }
+}
+
+/**
+ * Tells a source that nobody reads it. A generator that waits for something answers only when it goes on, so nobody
+ * waits for it; what it throws then concerns an answer that is over.
+ */
+export function closeIterator(iterator: AsyncIterator<unknown>): void {
+  iterator.return?.().catch(() => undefined)
+}
+
 /** Closes politely; cuts the socket when the peer does not answer in time. Resolves when it is closed. */
 export function closeSocket(
   socket: WebSocket,
@@ -93,7 +137,8 @@ export function closeSocket(
     })
     if (socket.readyState === socket.OPEN) socket.close(code, reason)
     else if (socket.readyState === socket.CONNECTING) socket.terminate()
-    socket.resume()
+    // The answer to the close has to be read.
+    if (socket.isPaused) socket.resume()
   })
 }
 
