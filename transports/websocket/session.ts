@@ -222,7 +222,7 @@ export class Session {
     const { payload, headers, status, cid } = outbound
     if (isStream(payload)) {
       if (id === undefined) {
-        closeIterator(payload[Symbol.asyncIterator]())
+        closeIterator(payload[Symbol.asyncIterator](), this.#shared.context.log)
         return
       }
       const encode = (item: unknown) => encodeFrame({ id, item: true, payload: item }, binary)
@@ -253,7 +253,7 @@ export class Session {
     this.#streaming.add(inbound)
     if (this.#draining) inbound.cancel(stopping())
     try {
-      await sendStream(this.#socket, source, encode, inbound.signal)
+      await sendStream(this.#socket, source, encode, inbound.signal, this.#shared.context.log)
     } finally {
       this.#streaming.delete(inbound)
     }

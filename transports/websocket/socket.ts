@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import type { RawData, WebSocket } from 'ws'
 import type { Clock, Timer } from '../../core/clock.ts'
 import { SignalboxError } from '../../core/errors.ts'
+import type { Logger } from '../../core/telemetry/log.ts'
 
 /** Close codes of RFC 6455, 7.4.1. */
 export const GOING_AWAY = 1001
@@ -88,6 +89,7 @@ export async function sendStream(
   source: AsyncIterable<unknown>,
   encode: (item: unknown) => string | Buffer,
   signal: AbortSignal,
+  log: Logger,
 ): Promise<void> {
   const iterator = source[Symbol.asyncIterator]()
   let onAbort: (() => void) | undefined
@@ -108,7 +110,7 @@ export async function sendStream(
     }
   } finally {
     signal.removeEventListener('abort', aborted)
-    closeIterator(iterator)
+    closeIterator(iterator, log)
   }
 }
 
@@ -116,8 +118,8 @@ export async function sendStream(
  * Tells a source that nobody reads it. A generator that waits for something answers only when it goes on, so nobody
  * waits for it; what it throws then concerns an answer that is over.
  */
-export function closeIterator(iterator: AsyncIterator<unknown>): void {
-  iterator.return?.().catch(() => undefined)
+export function closeIterator(iterator: AsyncIterator<unknown>, log: Logger): void {
+  iterator.return?.().catch(error => log.debug({ err: error }, 'a stream failed when it was closed'))
 }
 
 /** Closes politely; cuts the socket when the peer does not answer in time. Resolves when it is closed. */
