@@ -1,4 +1,5 @@
 /** Formats of message bodies by name and by media type. */
+import { isUtf8 } from 'node:buffer'
 import { Packr } from 'msgpackr'
 import { SignalboxError } from '../errors.ts'
 
@@ -60,11 +61,8 @@ export function buildBody(format: BodyFormat, value: unknown): string | Buffer {
 }
 
 function utf8(bytes: Buffer): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch (error) {
-    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'the text is not valid UTF-8', { cause: error })
-  }
+  if (isUtf8(bytes)) return bytes.toString()
+  throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'the text is not valid UTF-8')
 }
 
 function parseJson(bytes: Buffer, maxDepth: number): unknown {
