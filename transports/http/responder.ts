@@ -19,6 +19,8 @@ const DISCARDED_BYTES = 64 * 1024
 const LAST_STATUS = new Set([408, 501])
 /** How long a refused client may go on sending before it is cut: closing at once would lose the answer. */
 const LINGER_MS = 1000
+/** How much of it is read meanwhile; after that the client has to wait, and can read its answer. */
+const LINGER_BYTES = 1024 * 1024
 
 /** Answers for one channel. */
 export class Responder {
@@ -229,6 +231,11 @@ export class Responder {
       response.end()
     }
     const timer = this.#context.clock.after(LINGER_MS, end)
+    let discarded = 0
+    request.on('data', (chunk: Buffer) => {
+      discarded += chunk.length
+      if (discarded > LINGER_BYTES) request.pause()
+    })
     request.once('end', end).once('close', end).resume()
   }
 
