@@ -5,7 +5,7 @@ import path from 'node:path'
 import { type TestContext, test } from 'node:test'
 import zlib from 'node:zlib'
 import fc from 'fast-check'
-import { eventually, RawClient, startChannel } from './testing.ts'
+import { DEADLINE_MS, RawClient, startChannel } from './testing.ts'
 import { type MultipartPayload, sanitizeFilename } from './uploads.ts'
 
 async function folder(t: TestContext): Promise<string> {
@@ -17,6 +17,14 @@ async function folder(t: TestContext): Promise<string> {
 async function filesIn(dir: string): Promise<string[]> {
   const names = await readdir(dir, { recursive: true, withFileTypes: true })
   return names.filter(entry => entry.isFile()).map(entry => entry.name)
+}
+
+/** Files are removed just after the answer was sent, so a test waits for it. */
+async function untilFiles(dir: string, count: number): Promise<void> {
+  const end = performance.now() + DEADLINE_MS
+  for (let names = await filesIn(dir); names.length !== count; names = await filesIn(dir)) {
+    assert.ok(performance.now() < end, `${names.length} files are there, not ${count}`)
+  }
 }
 
 test('fields and files arrive, files private and on disk until the request is settled', async t => {
@@ -45,7 +53,7 @@ test('fields and files arrive, files private and on disk until the request is se
   )
   assert.deepEqual(seen, { text: '<xml/>', mode: 0o600, folderMode: 0o700 })
   assert.ok(file!.path.startsWith(uploadFolder))
-  assert.deepEqual(await filesIn(uploadFolder), [])
+  await untilFiles(uploadFolder, 0)
   await channel.close()
   assert.deepEqual(await readdir(uploadFolder), [])
 })
@@ -91,7 +99,7 @@ test('100,000 parts are refused early, and the limits on fields, sizes and names
   assert.equal((await send([file('f', 'a.xml', 'x')])).status, 200)
   assert.equal(({} as Record<string, unknown>).x, undefined)
   assert.ok(received.length <= 2)
-  assert.deepEqual(await filesIn(uploadFolder), [])
+  await untilFiles(uploadFolder, 0)
 })
 
 test('an upload that breaks off leaves no file behind', async t => {
@@ -102,20 +110,9 @@ test('an upload that breaks off leaves no file behind', async t => {
     'POST / HTTP/1.1\r\nhost: a\r\ncontent-type: multipart/form-data; boundary=b\r\ncontent-length: 100000\r\n\r\n',
   )
   client.send(`--b\r\ncontent-disposition: form-data; name="f"; filename="a"\r\n\r\n${'x'.repeat(50_000)}`)
-  let files: string[] = []
-  await eventually(() => {
-    void filesIn(uploadFolder).then(names => {
-      files = names
-    })
-    return files.length === 1
-  }, 'file of the upload')
+  await untilFiles(uploadFolder, 1)
   client.socket.destroy()
-  await eventually(() => {
-    void filesIn(uploadFolder).then(names => {
-      files = names
-    })
-    return files.length === 0
-  }, 'removal of the file')
+  await untilFiles(uploadFolder, 0)
   assert.equal(received.length, 0)
 })
 
