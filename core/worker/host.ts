@@ -141,7 +141,7 @@ export class WorkerHost {
       boot: boot.href,
       config,
       routerPort: port2,
-      heartbeat: new SharedArrayBuffer(4),
+      heartbeat: new SharedArrayBuffer(8),
       heartbeatMs: HEARTBEAT_MS,
     }
     const thread = new Worker(siblingModule(import.meta.url, 'thread'), {

@@ -16,6 +16,9 @@ interface Around {
   log: Logger
 }
 
+/** Garbage that a heap may hold beside what is in use: V8 collects it late. */
+const GARBAGE_BYTES = 1024 * 1024 * 1024
+
 /** A thread that was told to stop and did not is ended after this long. */
 const END_MS = 2_000
 
@@ -131,15 +134,18 @@ export class HostedWorker {
 
   /**
    * Ends the thread when its heap or what it holds outside it is larger than it may be. V8's own heap limit covers
-   * no Buffers, and a thread that runs into it often takes the whole process down.
+   * no Buffers, and a thread that runs into it often takes the whole process down. What counts is what a collection
+   * has left; a loop that only allocates never says, so there is a limit for the heap with its garbage as well.
    */
   lookAtMemory(maxHeapBytes: number, maxExternalBytes: number): void {
+    const live = Atomics.load(this.#beats, 1)
+    if (live > mebibytes(maxHeapBytes)) return this.kill(`its heap has grown to ${live} MiB`)
     if (this.#askingMemory || this.state === 'gone') return
     this.#askingMemory = true
     this.#thread.getHeapStatistics().then(
       ({ used_heap_size: heap, external_memory: external }) => {
         this.#askingMemory = false
-        if (heap > maxHeapBytes) this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
+        if (heap > maxHeapBytes + GARBAGE_BYTES) this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
         else if (external > maxExternalBytes) this.kill(`it holds ${mebibytes(external)} MiB of Buffers`)
       },
       // It has not begun to run, or has ended.

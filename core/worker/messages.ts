@@ -17,7 +17,10 @@ export interface WorkerInit {
   config: unknown
   /** Carries batches between this worker and the router, for places on other nodes. */
   routerPort: MessagePort
-  /** A counter that the worker moves on while its event loop turns; the node watches it. */
+  /**
+   * Two integers that the node watches: a counter that the worker moves on while its event loop turns, and the
+   * MiB that were in use in its heap after the last full collection.
+   */
   heartbeat: SharedArrayBuffer
   heartbeatMs: number
 }
