@@ -408,15 +408,17 @@ export class Link {
     this.#giveCredit()
   }
 
+  /** Only an actor of this thread can be watched over a link: a watch is never handed on. */
   #watch(id: number, address: Address): void {
-    if (this.#guest && !this.#guest.accepts(address)) {
-      this.#push([wire.DOWN, id, unknownAddress(address).toWire()])
-      return
-    }
     if (this.#watched.has(id) || (this.#guest && this.#watched.size >= MAX_GUEST_WATCHES)) {
       throw wire.malformed('a watch too many')
     }
-    const stop = this.#system.monitor(address, ({ reason }) => {
+    const hidden = this.#guest !== undefined && !this.#guest.accepts(address)
+    if (hidden || this.#system.cell(address) === undefined) {
+      this.#push([wire.DOWN, id, unknownAddress(address).toWire()])
+      return
+    }
+    const stop = this.#system.monitors.add(address, ({ reason }) => {
       this.#watched.delete(id)
       if (!this.#closed) this.#push([wire.DOWN, id, reason ? reason.toWire() : null])
     })

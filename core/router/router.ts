@@ -131,9 +131,10 @@ export class Router {
   }
 
   async close(): Promise<void> {
+    // The workers hear first that the others are gone, so that nothing waits for them.
+    await this.#net?.close()
     for (const worker of this.#workers.values()) worker.port.close()
     this.#workers.clear()
-    await this.#net?.close()
   }
 
   /** A change that began on this node: for its workers, its peers and its clients. */
@@ -181,7 +182,8 @@ export class Router {
       this.dropped++
       return
     }
-    const owned = parts.map(ownedBy)
+    // The memory of a frame belongs to ZeroMQ and cannot move: one copy here, and that moves to the worker.
+    const owned = parts.map(part => new Uint8Array(part))
     worker.port.postMessage(
       [batch.source, ...batch.sessions, ...owned] satisfies Forwarded,
       owned.map(part => part.buffer),
@@ -255,13 +257,6 @@ export function decodeHeader(header: Buffer): BatchHeader | undefined {
   if (!to || !source || more.length > 0 || !PLACE.test(source)) return undefined
   if (!Number.isSafeInteger(sessions[0]) || !Number.isSafeInteger(sessions[1])) return undefined
   return sessions[0] < 1 || sessions[1] < 0 ? undefined : { to, source, sessions }
-}
-
-/** Memory that can move to a worker; a frame may be a view of a larger one. */
-function ownedBy(frame: Buffer): Uint8Array<ArrayBuffer> {
-  return frame.byteLength === frame.buffer.byteLength
-    ? new Uint8Array(frame.buffer as ArrayBuffer)
-    : new Uint8Array(frame)
 }
 
 /** A node may have as many places as it likes, a client has one. */
