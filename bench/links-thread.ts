@@ -1,32 +1,23 @@
-/** The other worker of the link benchmark: it answers over a bare MessagePort or over a link. */
+/** The other worker of the link benchmark: it answers over a link and over bare MessagePorts. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { Packr } from 'msgpackr'
-import { ActorSystem } from '../core/actor/system.ts'
 import { Link } from '../core/router/link.ts'
 import { ThreadPipe } from '../core/router/thread-pipe.ts'
+import { benchSystem } from './links-kit.ts'
 
 const { bare, packed, linked } = workerData as Record<'bare' | 'packed' | 'linked', MessagePort>
 
-let told = 0
-function count(by: number, total: number, reply: () => void): void {
-  told += by
-  if (told < total) return
-  told = 0
-  reply()
-}
-
-bare.on('message', ([total, payload, id]: [number, unknown, number]) => {
-  if (id >= 0) bare.postMessage([id, payload])
-  else count(1, total, () => bare.postMessage('done'))
+bare.on('message', (message: { last?: boolean; ask?: boolean }) => {
+  if (message.ask || message.last) bare.postMessage(message)
 })
 
-const packr = new Packr({ useRecords: true, structures: [] })
-packed.on('message', ([total, body]: [number, Uint8Array]) => {
-  const batch = packr.unpack(body) as unknown[]
-  count(batch.length, total, () => packed.postMessage('done'))
+const packr = new Packr({ useRecords: true, sequential: true })
+packed.on('message', (body: Uint8Array) => {
+  const batch = packr.unpack(body) as { last?: boolean }[]
+  if (batch.at(-1)!.last) packed.postMessage('done')
 })
 
-const system = new ActorSystem()
+const system = benchSystem()
 const link: Link = new Link({
   place: 'n/0:1',
   system,
@@ -35,31 +26,4 @@ const link: Link = new Link({
     closed: error => link.lost(error),
   }),
 })
-let total = 0
-system.spawn('service/sink', {
-  behaviour: () => ({ receive: () => count(1, total, () => linked.postMessage(null)) }),
-})
-system.spawn('service/tell', {
-  behaviour: () => {
-    let left = 0
-    let done: ((value: unknown) => void) | undefined
-    return {
-      receive: (payload, envelope) => {
-        if (typeof payload === 'number') {
-          left += payload
-          if (left === 0) return 'done'
-          return new Promise(resolve => {
-            done = resolve
-          })
-        }
-        left--
-        if (left === 0) done?.('done')
-        return envelope.kind
-      },
-    }
-  },
-  concurrency: 2,
-})
-system.spawn('service/echo', { behaviour: () => ({ receive: payload => payload }) })
-total = 0
 parentPort!.postMessage('ready')
