@@ -14,7 +14,10 @@ export const SMALL = {
 }
 
 /** About 4 KiB of JSON. */
-export const LARGE = { ...SMALL, lines: Array.from({ length: 64 }, (_, i) => ({ ...SMALL.lines[0], sku: `A-${i}`, note: 'as agreed' })) }
+export const LARGE = {
+  ...SMALL,
+  lines: Array.from({ length: 64 }, (_, i) => ({ ...SMALL.lines[0], sku: `A-${i}`, note: 'as agreed' })),
+}
 
 /** A system with an actor that echoes, and one that counts tells and answers when all have come. */
 export function benchSystem(): ActorSystem {

@@ -55,20 +55,32 @@ export async function nodeRows(rounds: number): Promise<BenchRow[]> {
     const tells = await rate(200_000, () => tellAll(system, 200_000, SMALL))
     const asks = await rate(50_000, () => inFlight(50_000, 64, ask))
     const alone = await latencies(1_000, ask)
-    for (const [i, value] of [tells, asks, alone[500]! * 1000].entries()) if (round > 0) figures[i]!.push(value)
+    for (const [i, value] of [tells, asks, alone[500]! * 1000].entries())
+      if (round > 0) figures[i]!.push(value)
   }
   await router.close()
   child.kill()
   const [tells, asks, alone] = figures.map(median) as [number, number, number]
   return [
     { name: 'tell, node to node over TCP with CURVE, small', value: tells, unit: 'msg/s', goal: '800,000' },
-    { name: 'ask, node to node over TCP with CURVE, 64 in flight', value: asks, unit: 'msg/s', goal: '130,000' },
+    {
+      name: 'ask, node to node over TCP with CURVE, 64 in flight',
+      value: asks,
+      unit: 'msg/s',
+      goal: '130,000',
+    },
     { name: 'ask, node to node over TCP with CURVE, alone, p50', value: alone, unit: 'us' },
   ]
 }
 
 /** The other process. */
-async function serve({ own, peerKey }: { own: ReturnType<typeof makeCurveKeys>; peerKey: string }): Promise<void> {
+async function serve({
+  own,
+  peerKey,
+}: {
+  own: ReturnType<typeof makeCurveKeys>
+  peerKey: string
+}): Promise<void> {
   const peers = [{ nodeId: 'a', endpoint: 'tcp://127.0.0.1:9', publicKey: peerKey }]
   const { router } = makeNode('b', benchSystem(), { keys: own, peers, clients: [] })
   const { endpoint } = (await router.start())!

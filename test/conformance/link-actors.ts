@@ -7,7 +7,11 @@ export function spec<T>(
   receive: (payload: T, envelope: Envelope, context: ActorContext) => unknown,
   more: Omit<ActorSpec, 'behaviour'> = {},
 ): ActorSpec {
-  return { concurrency: 64, ...more, behaviour: () => ({ receive: receive as (payload: unknown) => unknown }) }
+  return {
+    concurrency: 64,
+    ...more,
+    behaviour: () => ({ receive: receive as (payload: unknown) => unknown }),
+  }
 }
 
 export const echo = spec(payload => payload)

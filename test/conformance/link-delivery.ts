@@ -26,7 +26,14 @@ const PAYLOADS: unknown[] = [
   [],
   [1, [2, [3]]],
   {},
-  { id: 'o1', lines: [{ sku: 'a', quantity: 2 }, { sku: 'b', quantity: 1 }], note: undefined },
+  {
+    id: 'o1',
+    lines: [
+      { sku: 'a', quantity: 2 },
+      { sku: 'b', quantity: 1 },
+    ],
+    note: undefined,
+  },
   new Date(0),
   /a+/giu,
   new Map<unknown, unknown>([['k', { v: 1 }]]),
@@ -43,7 +50,10 @@ export const delivery: LinkScenario[] = [
     name: 'a tell and an ask go there, and the answer comes back',
     async run({ a, b }) {
       const told: unknown[] = []
-      await b.spawn('service/told', spec(payload => void told.push(payload)))
+      await b.spawn(
+        'service/told',
+        spec(payload => void told.push(payload)),
+      )
       await b.spawn('service/echo', echo)
       await a.spawn('service/echo-a', echo)
       await a.system.tell('service/told', { hello: 1 })
@@ -57,22 +67,34 @@ export const delivery: LinkScenario[] = [
     async run({ a, b }) {
       const seen: Record<string, number[]> = { one: [], two: [] }
       for (const name of ['one', 'two']) {
-        await b.spawn(`service/${name}`, spec(({ n }: { n: number }) => void seen[name]!.push(n), { concurrency: 1 }))
+        await b.spawn(
+          `service/${name}`,
+          spec(({ n }: { n: number }) => void seen[name]!.push(n), { concurrency: 1 }),
+        )
       }
       for (let n = 0; n < 10_000; n++) {
         const size = n % 1000 === 0 ? 100_000 : n % 100 === 0 ? 5_000 : n % 50
         await a.system.tell(`service/${n % 2 ? 'one' : 'two'}`, { n, filler: Buffer.alloc(size) })
       }
       await until(() => seen.one!.length + seen.two!.length >= 10_000, 'all have arrived')
-      assert.deepEqual(seen.one, Array.from({ length: 5_000 }, (_, i) => 2 * i + 1))
-      assert.deepEqual(seen.two, Array.from({ length: 5_000 }, (_, i) => 2 * i))
+      assert.deepEqual(
+        seen.one,
+        Array.from({ length: 5_000 }, (_, i) => 2 * i + 1),
+      )
+      assert.deepEqual(
+        seen.two,
+        Array.from({ length: 5_000 }, (_, i) => 2 * i),
+      )
     },
   },
   {
     name: 'tells and asks of one sender arrive in the order they were sent',
     async run({ a, b }) {
       const seen: number[] = []
-      await b.spawn('service/s', spec((n: number) => void seen.push(n), { concurrency: 1, mailboxCapacity: 4 }))
+      await b.spawn(
+        'service/s',
+        spec((n: number) => void seen.push(n), { concurrency: 1, mailboxCapacity: 4 }),
+      )
       const asks: Promise<unknown>[] = []
       for (let n = 0; n < 2_000; n++) {
         if (n % 3 === 0) asks.push(a.system.ask('service/s', n))
@@ -136,7 +158,9 @@ export const delivery: LinkScenario[] = [
         Memory: new (size: { initial: number }) => { buffer: ArrayBuffer }
       }
       const bytes = transfer(new Uint8Array(new Memory({ initial: 16 }).buffer).fill(7))
-      const answer = (await a.system.ask('service/echo', { bytes, other: Buffer.alloc(70_000) })) as { bytes: Uint8Array }
+      const answer = (await a.system.ask('service/echo', { bytes, other: Buffer.alloc(70_000) })) as {
+        bytes: Uint8Array
+      }
       assert.equal(answer.bytes.byteLength, MEBIBYTE)
       assert.ok(answer.bytes.every(byte => byte === 7))
       assert.equal(bytes[0], 7)
@@ -145,9 +169,17 @@ export const delivery: LinkScenario[] = [
   {
     name: 'many large messages of one turn arrive, although together they are too large for a batch',
     async run({ a, b }) {
-      await b.spawn('service/size', spec((bytes: Buffer) => bytes.byteLength))
-      const asks = Array.from({ length: 40 }, (_, i) => a.system.ask('service/size', Buffer.alloc(MEBIBYTE + i)))
-      assert.deepEqual(await Promise.all(asks), Array.from({ length: 40 }, (_, i) => MEBIBYTE + i))
+      await b.spawn(
+        'service/size',
+        spec((bytes: Buffer) => bytes.byteLength),
+      )
+      const asks = Array.from({ length: 40 }, (_, i) =>
+        a.system.ask('service/size', Buffer.alloc(MEBIBYTE + i)),
+      )
+      assert.deepEqual(
+        await Promise.all(asks),
+        Array.from({ length: 40 }, (_, i) => MEBIBYTE + i),
+      )
     },
   },
   {
@@ -163,11 +195,14 @@ export const delivery: LinkScenario[] = [
       await assert.rejects(a.system.ask('service/fails', 1), (error: SignalboxError) => {
         assert.ok(error instanceof SignalboxError)
         const { code, message, details, status, retryable, retryAfterMs } = error
-        assert.deepEqual({ code, message, details, status, retryable, retryAfterMs }, {
-          code: 'ORDER_UNKNOWN',
-          message: 'no order 7',
-          ...options,
-        })
+        assert.deepEqual(
+          { code, message, details, status, retryable, retryAfterMs },
+          {
+            code: 'ORDER_UNKNOWN',
+            message: 'no order 7',
+            ...options,
+          },
+        )
         return true
       })
     },
@@ -177,7 +212,9 @@ export const delivery: LinkScenario[] = [
     async run({ a, b }) {
       await b.spawn(
         'service/head',
-        spec((_: unknown, envelope: Envelope) => envelope.resolve('made', { status: 201, headers: { location: '/7' } })),
+        spec((_: unknown, envelope: Envelope) =>
+          envelope.resolve('made', { status: 201, headers: { location: '/7' } }),
+        ),
       )
       const answer = await a.system.request('service/head', 1)
       assert.deepEqual(answer, { payload: 'made', head: { status: 201, headers: { location: '/7' } } })
@@ -194,7 +231,12 @@ export const delivery: LinkScenario[] = [
       }
       await b.spawn(
         'service/context',
-        spec((_: unknown, { context: { cid, headers, trace, origin } }: Envelope) => ({ cid, headers, trace, origin })),
+        spec((_: unknown, { context: { cid, headers, trace, origin } }: Envelope) => ({
+          cid,
+          headers,
+          trace,
+          origin,
+        })),
       )
       assert.deepEqual(await a.system.ask('service/context', 1, context), context)
       const empty = { cid: undefined, headers: undefined, trace: undefined, origin: undefined }
@@ -205,7 +247,10 @@ export const delivery: LinkScenario[] = [
     name: 'what was sent before FIN has arrived when the other end is finished',
     async run({ a, b }) {
       const seen: unknown[] = []
-      await b.spawn('service/s', spec(n => void seen.push(n)))
+      await b.spawn(
+        'service/s',
+        spec(n => void seen.push(n)),
+      )
       for (let n = 0; n < 100; n++) void a.system.tell('service/s', n)
       a.finish()
       await within(b.finished(), 'finished')

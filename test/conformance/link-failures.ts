@@ -1,7 +1,7 @@
 /** Link scenarios: deadlines, cancellation, what cannot travel, monitors, and the loss of the link. */
 import assert from 'node:assert/strict'
-import type { Envelope } from '../../core/actor/envelope.ts'
 import type { Down } from '../../core/actor/behaviour.ts'
+import type { Envelope } from '../../core/actor/envelope.ts'
 import { SignalboxError } from '../../core/errors.ts'
 import type { LinkScenario } from './link.ts'
 import { echo, gated, spec } from './link-actors.ts'
@@ -24,7 +24,10 @@ export const failures: LinkScenario[] = [
           return new Promise(() => {})
         }),
       )
-      await assert.rejects(a.system.ask('service/silent', 1, { timeoutMs: 40 }), code('SIGNALBOX_TIMEOUT_DEADLINE'))
+      await assert.rejects(
+        a.system.ask('service/silent', 1, { timeoutMs: 40 }),
+        code('SIGNALBOX_TIMEOUT_DEADLINE'),
+      )
       assert.equal((await within(aborted.promise, 'the abort')).code, 'SIGNALBOX_TIMEOUT_DEADLINE')
       await until(() => a.inspect().asked === 0 && b.inspect().asking === 0, 'nothing is left of it')
     },
@@ -36,7 +39,10 @@ export const failures: LinkScenario[] = [
       await b.spawn('service/slow', slow.spec)
       const first = a.system.ask('service/slow', 'first')
       await until(() => slow.seen.length === 1, 'the first is handled')
-      await assert.rejects(a.system.ask('service/slow', 'late', { timeoutMs: 30 }), code('SIGNALBOX_TIMEOUT_DEADLINE'))
+      await assert.rejects(
+        a.system.ask('service/slow', 'late', { timeoutMs: 30 }),
+        code('SIGNALBOX_TIMEOUT_DEADLINE'),
+      )
       await until(() => b.inspect().asking === 1, 'the receiver knows')
       slow.allow(9)
       await first
@@ -79,7 +85,10 @@ export const failures: LinkScenario[] = [
     name: 'what cannot travel fails alone: its neighbours in the batch arrive',
     async run({ a, b }) {
       const seen: unknown[] = []
-      await b.spawn('service/s', spec(payload => void seen.push(payload)))
+      await b.spawn(
+        'service/s',
+        spec(payload => void seen.push(payload)),
+      )
       await b.spawn('service/echo', echo)
       const letters: string[] = []
       a.system.onDeadLetter = ({ to, error }) => letters.push(`${to} ${error.code}`)
@@ -107,7 +116,10 @@ export const failures: LinkScenario[] = [
   {
     name: 'an answer that cannot travel reaches the asker as an error with the path',
     async run({ a, b }) {
-      await b.spawn('service/bad', spec(() => ({ list: [1, () => {}] })))
+      await b.spawn(
+        'service/bad',
+        spec(() => ({ list: [1, () => {}] })),
+      )
       await b.spawn('service/echo', echo)
       const [good, bad] = await Promise.allSettled([
         a.system.ask('service/echo', 1),
@@ -129,7 +141,10 @@ export const failures: LinkScenario[] = [
         }),
       )
       await assert.rejects(a.system.ask('service/bad', 1), (error: SignalboxError) => {
-        assert.deepEqual([error.code, error.message, error.status, error.details], ['ODD', 'odd', 409, undefined])
+        assert.deepEqual(
+          [error.code, error.message, error.status, error.details],
+          ['ODD', 'odd', 409, undefined],
+        )
         return true
       })
     },
@@ -150,14 +165,19 @@ export const failures: LinkScenario[] = [
       await b.spawn('service/stops', echo)
       await b.spawn(
         'service/fails',
-        spec(() => {
-          throw new SignalboxError('BROKEN', 'it broke')
-        }, { restart: 'temporary' }),
+        spec(
+          () => {
+            throw new SignalboxError('BROKEN', 'it broke')
+          },
+          { restart: 'temporary' },
+        ),
       )
       const notices: Down[] = []
       const notify = (notice: Down) => void notices.push(notice)
       a.system.monitor('service/stops', notify)
-      const unwatch = a.system.monitor('service/stops', () => assert.fail('it was told although it stopped watching'))
+      const unwatch = a.system.monitor('service/stops', () =>
+        assert.fail('it was told although it stopped watching'),
+      )
       a.system.monitor('service/fails', notify)
       await until(() => b.inspect().watched === 3, 'all watch')
       unwatch()
@@ -210,7 +230,10 @@ export const failures: LinkScenario[] = [
     name: 'a malformed batch closes the link, with typed errors at both ends, and harms nothing else',
     async run({ a, b, inject }) {
       await b.spawn('service/echo', echo)
-      await b.spawn('service/silent', spec(() => new Promise(() => {})))
+      await b.spawn(
+        'service/silent',
+        spec(() => new Promise(() => {})),
+      )
       assert.equal(await a.system.ask('service/echo', 1), 1)
       const ask = a.system.ask('service/silent', 1)
       await until(() => b.inspect().asking === 1, 'the ask is under way')

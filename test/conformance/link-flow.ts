@@ -76,7 +76,10 @@ export const flow: LinkScenario[] = [
     options: { windowMessages: 4, windowBytes: 1_000_000 },
     async run({ a, b }) {
       const seen: unknown[] = []
-      await b.spawn('service/s', spec(n => void seen.push(n)))
+      await b.spawn(
+        'service/s',
+        spec(n => void seen.push(n)),
+      )
       for (let i = 0; i < 4; i++) void a.system.tell('service/s', () => {})
       for (let i = 0; i < 10; i++) void a.system.tell('service/s', i)
       await until(() => seen.length === 10, 'the others have arrived')
@@ -108,7 +111,9 @@ export const flow: LinkScenario[] = [
       await b.spawn('service/slow', slow.spec)
       for (let i = 0; i < 5; i++) void a.system.tell('service/slow', 'before')
       await until(() => a.inspect().paused === 1, 'the address is paused')
-      const asks = Array.from({ length: 1_000 }, () => a.system.ask('service/slow', 'given up', { timeoutMs: 20 }))
+      const asks = Array.from({ length: 1_000 }, () =>
+        a.system.ask('service/slow', 'given up', { timeoutMs: 20 }),
+      )
       for (const outcome of await Promise.allSettled(asks)) {
         assert.equal((outcome as PromiseRejectedResult).reason.code, 'SIGNALBOX_TIMEOUT_DEADLINE')
       }
@@ -127,7 +132,9 @@ export const flow: LinkScenario[] = [
       const outcomes = Promise.allSettled(asks)
       await until(() => b.system.deadLetters > 0, 'some are refused')
       slow.allow(100)
-      const refused = (await outcomes).filter(({ status }) => status === 'rejected') as PromiseRejectedResult[]
+      const refused = (await outcomes).filter(
+        ({ status }) => status === 'rejected',
+      ) as PromiseRejectedResult[]
       assert.ok(refused.length >= 7 && refused.length < 10)
       for (const { reason } of refused) {
         assert.equal(reason.code, 'SIGNALBOX_MAILBOX_FULL')

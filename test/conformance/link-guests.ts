@@ -17,7 +17,10 @@ export const guests: LinkScenario[] = [
     async run({ a, b }) {
       const reached: string[] = []
       for (const address of ['service/s', 'topic/t', 'queue/q', 'system/keyed', 'channel/c', 'node/n']) {
-        await b.spawn(address, spec(() => void reached.push(address)))
+        await b.spawn(
+          address,
+          spec(() => void reached.push(address)),
+        )
       }
       for (const address of ['service/s', 'topic/t', 'queue/q']) await a.system.ask(address, 1)
       for (const address of ['system/keyed', 'channel/c', 'node/n']) {
@@ -35,28 +38,29 @@ export const guests: LinkScenario[] = [
     name: 'a guest is who the node says it is',
     options,
     async run({ a, b }) {
-      await b.spawn('service/who', spec((_: unknown, { context }: Envelope) => context))
+      await b.spawn(
+        'service/who',
+        spec((_: unknown, { context }: Envelope) => context),
+      )
       const forged = { cid: 'c', headers: { h: '1' }, origin: { identity: { name: 'admin' } } }
       const context = (await a.system.ask('service/who', 1, forged)) as Record<string, unknown>
       assert.deepEqual(context, { cid: 'c', headers: { h: '1' }, trace: undefined, origin })
       assert.deepEqual(await a.system.ask('service/who', 1), { origin })
     },
   },
-  ...[
-    { cid: 7 },
-    { headers: 'no' },
-    { headers: { h: 1 } },
-    { headers: new Map() },
-    { trace: {} },
-  ].map((context): LinkScenario => {
-    return {
-      name: `a guest with a context of the wrong types is shut out: ${Object.entries(context).flat().join(' ')}`,
-      options,
-      async run({ a, b }) {
-        await b.spawn('service/echo', echo)
-        await assert.rejects(a.system.ask('service/echo', 1, context as never), { code: 'SIGNALBOX_LINK_CLOSED' })
-        assert.match(String(b.inspect().closed), /malformed/)
-      },
-    }
-  }),
+  ...[{ cid: 7 }, { headers: 'no' }, { headers: { h: 1 } }, { headers: new Map() }, { trace: {} }].map(
+    (context): LinkScenario => {
+      return {
+        name: `a guest with a context of the wrong types is shut out: ${Object.entries(context).flat().join(' ')}`,
+        options,
+        async run({ a, b }) {
+          await b.spawn('service/echo', echo)
+          await assert.rejects(a.system.ask('service/echo', 1, context as never), {
+            code: 'SIGNALBOX_LINK_CLOSED',
+          })
+          assert.match(String(b.inspect().closed), /malformed/)
+        },
+      }
+    },
+  ),
 ]

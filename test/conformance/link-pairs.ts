@@ -41,16 +41,35 @@ export function memoryPair(options: PairOptions, later: (run: () => void) => voi
   const { guest, ...windows } = options
   const [one, two] = [new ActorSystem(), new ActorSystem()]
   const pipeTo = (link: () => Link): Pipe => ({
-    post: (body, parts) => later(() => link().receive(body, parts.map(part => Buffer.from(part)))),
-    close: () => later(() => link().lost(new SignalboxError('SIGNALBOX_LINK_CLOSED', 'the other end has closed'))),
+    post: (body, parts) =>
+      later(() =>
+        link().receive(
+          body,
+          parts.map(part => Buffer.from(part)),
+        ),
+      ),
+    close: () =>
+      later(() => link().lost(new SignalboxError('SIGNALBOX_LINK_CLOSED', 'the other end has closed'))),
   })
   const a: Link = new Link({ place: 'b/0:1', system: one, pipe: pipeTo(() => b), ...windows })
-  const b: Link = new Link({ place: 'a/0:1', system: two, pipe: pipeTo(() => a), ...windows, ...(guest && { guest }) })
+  const b: Link = new Link({
+    place: 'a/0:1',
+    system: two,
+    pipe: pipeTo(() => a),
+    ...windows,
+    ...(guest && { guest }),
+  })
   const cut = () => {
     for (const link of [a, b]) link.lost(new SignalboxError('SIGNALBOX_NODE_LOST', 'cut'))
   }
   const ends = { a: endOf(one, a), b: endOf(two, b) }
-  return { ...ends, cut, cutCode: 'SIGNALBOX_NODE_LOST', inject: body => b.receive(body), close: () => stop(ends, cut) }
+  return {
+    ...ends,
+    cut,
+    cutCode: 'SIGNALBOX_NODE_LOST',
+    inject: body => b.receive(body),
+    close: () => stop(ends, cut),
+  }
 }
 
 /** Two links over a MessageChannel, both ends in this thread. */
