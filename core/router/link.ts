@@ -85,6 +85,10 @@ export class Link {
     return this.#asks.size + this.#outbound.waiting
   }
 
+  get closed(): boolean {
+    return this.#closed !== undefined
+  }
+
   /** Sends a tell or an ask. Undefined: it is on its way; a promise: it waits for credit, or was refused. */
   deliver(envelope: Envelope): Promise<void> | undefined {
     if (this.#closed) {

@@ -1,9 +1,9 @@
 /** Pairs of linked actor systems for the conformance suite of links, one maker for each thing that carries batches. */
-import { MessageChannel } from 'node:worker_threads'
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import type { ActorSpec } from '../../core/actor/behaviour.ts'
 import { ActorSystem, type Remote } from '../../core/actor/system.ts'
 import { SignalboxError } from '../../core/errors.ts'
-import { Link } from '../../core/router/link.ts'
+import { Link, type LinkOptions } from '../../core/router/link.ts'
 import { type CurveKeys, makeCurveKeys, type NetPeer } from '../../core/router/net.ts'
 import { placeOf } from '../../core/router/place.ts'
 import { Router } from '../../core/router/router.ts'
@@ -72,31 +72,34 @@ export function memoryPair(options: PairOptions, later: (run: () => void) => voi
   }
 }
 
+/** One end of a link over a MessagePort. */
+export function portEnd(
+  system: ActorSystem,
+  place: string,
+  port: MessagePort,
+  options: Omit<LinkOptions, 'place' | 'system' | 'pipe'>,
+): { end: LinkEnd } {
+  const pipe = new ThreadPipe(port, {
+    receive: (body, parts) => link.receive(body, parts),
+    closed: error => link.lost(error),
+  })
+  const link: Link = new Link({ place, system, pipe, ...options })
+  return { end: endOf(system, link) }
+}
+
 /** Two links over a MessageChannel, both ends in this thread. */
 export function portPair(options: PairOptions): LinkPair {
   const { guest, ...windows } = options
   const { port1, port2 } = new MessageChannel()
-  const [one, two] = [new ActorSystem(), new ActorSystem()]
-  const pipe = (port: typeof port1, link: () => Link) =>
-    new ThreadPipe(port, {
-      receive: (body, parts) => link().receive(body, parts),
-      closed: error => link().lost(error),
-    })
-  const a: Link = new Link({ place: 'n/1:1', system: one, pipe: pipe(port1, () => a), ...windows })
-  const b: Link = new Link({
-    place: 'n/0:1',
-    system: two,
-    pipe: pipe(port2, () => b),
-    ...windows,
-    ...(guest && { guest }),
-  })
-  const ends = { a: endOf(one, a), b: endOf(two, b) }
+  const a = portEnd(new ActorSystem(), 'n/1:1', port1, windows).end
+  const b = portEnd(new ActorSystem(), 'n/0:1', port2, { ...windows, ...(guest && { guest }) }).end
   return {
-    ...ends,
+    a,
+    b,
     cut: () => port2.close(),
     cutCode: 'SIGNALBOX_WORKER_LOST',
     inject: body => port1.postMessage(body),
-    close: () => stop(ends, () => port2.close()),
+    close: () => stop({ a, b }, () => port2.close()),
   }
 }
 
