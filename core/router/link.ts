@@ -77,6 +77,7 @@ export class Link {
       windowMessages,
       windowBytes,
       put: envelope => this.#put(envelope),
+      refuse: (envelope, error) => this.#system.deadLetter(envelope, error),
     })
   }
 
@@ -95,7 +96,7 @@ export class Link {
       this.#system.deadLetter(envelope, this.#closed)
       return refused(this.#closed)
     }
-    return this.#outbound.send(envelope, error => this.#system.deadLetter(envelope, error))
+    return this.#outbound.send(envelope)
   }
 
   /** Has `notify` called once when the actor there stops or the link is lost. */
@@ -154,7 +155,7 @@ export class Link {
     const asks = [...this.#asks.values()]
     this.#asks.clear()
     for (const envelope of asks) envelope.reject(error)
-    this.#outbound.fail(error, envelope => this.#system.deadLetter(envelope, error))
+    this.#outbound.fail(error)
     for (const message of this.#batch) if (message[0] === wire.TELL) this.#returnTell(message, error)
     this.#batch = []
     const incoming = [...this.#incoming.values()]

@@ -32,6 +32,7 @@ function bench() {
     place: 'n/0:1',
     windowMessages: WINDOW,
     windowBytes: BYTES,
+    refuse: () => assert.fail('refused'),
     put(envelope) {
       left.push(envelope)
       state.inFlight++
@@ -47,7 +48,7 @@ function apply({ outbound, state }: ReturnType<typeof bench>, step: Step): void 
     case 'send': {
       const envelope = new Envelope(step.address, state.sent.length, NO_CONTEXT, 0, undefined, 0)
       state.sent.push(envelope)
-      void outbound.send(envelope, () => assert.fail('refused'))
+      void outbound.send(envelope)
       return
     }
     case 'pause':
