@@ -9,6 +9,8 @@ export function spec<T>(
 ): ActorSpec {
   return {
     concurrency: 64,
+    // Some handlers never end; the stop of their actor waits for them.
+    shutdownMs: 1,
     ...more,
     behaviour: () => ({ receive: receive as (payload: unknown) => unknown }),
   }
