@@ -123,9 +123,10 @@ export class Router {
   }
 
   async close(): Promise<void> {
+    // The workers hear first that the others are gone, so that nothing waits for them.
+    await this.#net?.close()
     for (const worker of this.#workers.values()) worker.port.close()
     this.#workers.clear()
-    await this.#net?.close()
   }
 
   /** A change that began on this node: for its workers, its peers and its clients. */
@@ -175,7 +176,8 @@ export class Router {
       this.dropped++
       return
     }
-    const owned = parts.map(ownedBy)
+    // The memory of a frame belongs to ZeroMQ and cannot move: one copy here, and that moves to the worker.
+    const owned = parts.map(part => new Uint8Array(part))
     worker.port.postMessage(
       [source, ...batch.sessions, ...owned] satisfies Forwarded,
       owned.map(part => part.buffer),
@@ -228,13 +230,6 @@ export class Router {
     const frame = Buffer.from(`C${JSON.stringify(control)}`)
     if (!this.#net?.send(peerId, [frame])) this.#log.warn({ peer: peerId }, 'control message not sent')
   }
-}
-
-/** Memory that can move to a worker; a frame may be a view of a larger one. */
-function ownedBy(frame: Buffer): Uint8Array<ArrayBuffer> {
-  return frame.byteLength === frame.buffer.byteLength
-    ? new Uint8Array(frame.buffer as ArrayBuffer)
-    : new Uint8Array(frame)
 }
 
 /** What a client may know of a change. */
