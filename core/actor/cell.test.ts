@@ -38,7 +38,12 @@ test('as many at a time as declared, no more', async () => {
   let started = 0
   const actor = system.spawn('test/three', {
     concurrency: 3,
-    behaviour: () => ({ receive: n => (started++, gates[n as number]!.promise) }),
+    behaviour: () => ({
+      receive(n) {
+        started++
+        return gates[n as number]!.promise
+      },
+    }),
   })
   const asks = gates.map((_, n) => actor.ask(n))
   await settle()

@@ -363,7 +363,7 @@ export class Cell implements ActorRef, Runnable {
     this.#behaviour = undefined
     this.#endWatches()
     await this.#stopChildren()
-    await this.#finishActive()
+    if (this.#busy > 0) await this.#finishActive()
     await this.#endBehaviour(behaviour, reason)
     this.childRestartTimes = undefined
   }
@@ -372,13 +372,13 @@ export class Cell implements ActorRef, Runnable {
     this.state = 'stopping'
     this.#rejectQueued()
     this.#endWatches()
-    await this.#suspending
-    await this.#stopChildren()
-    await this.#finishActive()
+    if (this.#suspending) await this.#suspending
+    if (this.children) await this.#stopChildren()
+    if (this.#busy > 0) await this.#finishActive()
     await this.#endBehaviour(this.#behaviour, reason)
     this.state = 'stopped'
     this.#behaviour = undefined
-    rejectSignals(this.#signals, this.#stopped())
+    if (this.#signals) rejectSignals(this.#signals, this.#stopped())
     this.#signals = undefined
     for (const resolve of this.#idle ?? []) resolve()
     this.#idle = undefined
@@ -386,6 +386,7 @@ export class Cell implements ActorRef, Runnable {
   }
 
   #rejectQueued(): void {
+    if (this.mailbox.size === 0 && this.mailbox.waiting === 0) return
     const error = this.#stopped()
     const { queued, waiting } = this.mailbox.clear()
     for (const envelope of queued) if (!envelope.cancelled) this.system.deadLetter(envelope, error)
@@ -405,7 +406,6 @@ export class Cell implements ActorRef, Runnable {
 
   /** Waits for the messages being handled. One that ignores its signal is left behind: a stop must have an end. */
   async #finishActive(): Promise<void> {
-    if (this.#busy === 0) return
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#quiet = resolve
     const limitMs = Math.min(this.spec.shutdownMs ?? DEFAULT_SHUTDOWN_MS, MAX_TIMER_MS)
