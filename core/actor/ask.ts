@@ -1,6 +1,6 @@
 /** An ask under way: a promise, its deadline and its cancellation. */
 import { SignalboxError } from '../errors.ts'
-import { Expiring, type Deadlines } from './deadlines.ts'
+import { type Deadlines, Expiring } from './deadlines.ts'
 import type { Dependent, Envelope, ReplyHead, ReplyTo } from './envelope.ts'
 
 /** The answer to an ask with what the handler said beside it. */
