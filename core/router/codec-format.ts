@@ -10,7 +10,7 @@
  * ```
  *
  * A string in the data is only its length in UTF-16 units; its characters are the next ones of the text segments.
- * One conversion per segment of about a thousand characters is several times faster than one per string, keeps
+ * One conversion per segment of about a thousand characters costs less than one per string, keeps
  * lone surrogates, and a string that an actor keeps pins one segment, not the batch.
  *
  * A plain object is a record: the first object with its keys in this order defines a shape (the keys), later ones

@@ -280,7 +280,7 @@ function readValues(keys: readonly string[]): Record<string, unknown> {
 }
 
 /**
- * Makes an object literal of the keys: three times as fast as adding them one by one. A computed `__proto__` is an
+ * Makes an object literal of the keys: more than twice as fast as adding them one by one. A computed `__proto__` is an
  * own property like any other. The keys enter the source as JSON strings, so they cannot be anything but strings.
  */
 function compileReader(shape: Shape): void {

@@ -1,6 +1,6 @@
 /**
  * Writes values in the format of codec-format.ts. The state of the one batch being written is in module variables:
- * this is the hot path of the bus, and fields of an object cost a third of its speed.
+ * this is the hot path of the bus.
  */
 import type { SignalboxError } from '../errors.ts'
 import * as format from './codec-format.ts'
@@ -104,7 +104,7 @@ function finish(header: { flags: number; sequence: number }): Uint8Array<ArrayBu
   view.setUint32(4, header.sequence)
   view.setUint32(8, position - format.HEADER_BYTES)
   append(textData.subarray(0, textPosition))
-  // The fastest way to memory of one's own: twice as fast as Buffer.allocUnsafeSlow with two copies.
+  // The cheapest way to memory of its own: less than Buffer.allocUnsafeSlow and a copy of each part.
   return new Uint8Array(data.subarray(0, position))
 }
 

@@ -30,7 +30,11 @@ function accepts(body: Uint8Array, attachments: Uint8Array[] = [], decoder = new
 }
 
 /** A fresh body of this data and text. */
-function bodyOf(data: number[] | Uint8Array, text: Uint8Array = Buffer.alloc(0), dataBytes = data.length): Buffer {
+function bodyOf(
+  data: number[] | Uint8Array,
+  text: Uint8Array = Buffer.alloc(0),
+  dataBytes = data.length,
+): Buffer {
   const header = Buffer.from([1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])
   header.writeUInt32BE(dataBytes, 8)
   return Buffer.concat([header, Buffer.from(data), text])
@@ -87,7 +91,7 @@ function randomBody(random: (below: number) => number): Buffer {
 }
 
 function mutated(sample: Uint8Array, random: (below: number) => number): Uint8Array {
-  let body = Uint8Array.from(sample)
+  let body: Uint8Array = Uint8Array.from(sample)
   for (let edits = 1 + random(3); edits > 0; edits--) {
     const at = random(body.length)
     const kind = random(5)

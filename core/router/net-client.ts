@@ -10,7 +10,6 @@ import type { Session } from './net-session.ts'
 import {
   checkEndpoint,
   checkName,
-  DEFAULT_LINGER_MS,
   type LinkSettings,
   linkSettings,
   newContext,
@@ -110,7 +109,7 @@ export class NetClient {
 
   async #close(): Promise<void> {
     const session = this.#dialler?.session
-    if (session) await waitAtMost(this.#clock, this.#o.lingerMs ?? DEFAULT_LINGER_MS, [session.drained()])
+    if (session) await waitAtMost(this.#clock, this.#settings.lingerMs, [session.drained()])
     this.#stopBeat()
     this.#dialler?.close('closing', 'this client closes')
   }

@@ -1,6 +1,5 @@
 /** Counts what is refused or thrown away, and says so in the log without letting a stranger fill it. */
 import type { Clock } from '../clock.ts'
-import type { ErrorCode } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 
 /** How often something was refused or thrown away since the start. */
@@ -37,13 +36,13 @@ export class Report {
   }
 
   /** Counts, and warns with a code; at most once in ten seconds for each message. */
-  warn(counter: keyof NetCounters, code: ErrorCode, message: string, data: object = {}): void {
+  warn(counter: keyof NetCounters, code: string, message: string, data: object = {}): void {
     this.counters[counter]++
     this.say(code, message, data)
   }
 
   /** Warns without counting, under the same limit. The message must be a constant: it is the key of the limit. */
-  say(code: ErrorCode, message: string, data: object = {}): void {
+  say(code: string, message: string, data: object = {}): void {
     const now = this.#clock.monotonic()
     const last = this.#lastLogged.get(message)
     if (last && now - last.atMs < LOG_EVERY_MS) {

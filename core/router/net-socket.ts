@@ -13,6 +13,8 @@ export interface LinkSettings {
   /** Waiting messages per peer, beside the window that is on its way. */
   maxQueueBytes: number
   maxFrameBytes: number
+  /** How long `close` waits for peers to take what was sent. */
+  lingerMs: number
 }
 
 const DEFAULTS: LinkSettings = {
@@ -20,10 +22,9 @@ const DEFAULTS: LinkSettings = {
   deadAfterMs: 4000,
   maxQueueBytes: 64 * 1024 * 1024,
   maxFrameBytes: 64 * 1024 * 1024,
+  lingerMs: 1000,
 }
 
-/** How long `close` waits for peers to take what was sent. */
-export const DEFAULT_LINGER_MS = 1000
 /** How long a TCP connection may take to prove its key. */
 const HANDSHAKE_MS = 10_000
 /** How long a closed socket goes on sending its last word in the background. */
@@ -34,8 +35,9 @@ export function linkSettings(given: Partial<LinkSettings>): LinkSettings {
   const settings = { ...DEFAULTS }
   for (const name of Object.keys(DEFAULTS) as (keyof LinkSettings)[]) {
     const value = given[name] ?? DEFAULTS[name]
-    if (!Number.isSafeInteger(value) || value < 1 || value > 0xffffffff) {
-      throw invalid(`${name} must be an integer from 1 to 4294967295, got ${value}`)
+    const least = name === 'lingerMs' ? 0 : 1
+    if (!Number.isSafeInteger(value) || value < least || value > 0xffffffff) {
+      throw invalid(`${name} must be an integer from ${least} to 4294967295, got ${value}`)
     }
     settings[name] = value
   }

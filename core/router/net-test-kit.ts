@@ -74,8 +74,14 @@ export function recordingLogger(warnings: Record<string, unknown>[]): Logger {
   return log
 }
 
-/** A bare DEALER: with no keys at all it speaks no CURVE. */
-export function rawDealer(t: TestContext, endpoint: string, serverKey?: string, keys?: CurveKeys): Dealer {
+/** A bare DEALER: with no keys at all it speaks no CURVE. `beforeConnect` can set up its monitor. */
+export function rawDealer(
+  t: TestContext,
+  endpoint: string,
+  serverKey?: string,
+  keys?: CurveKeys,
+  beforeConnect: (socket: Dealer) => void = () => {},
+): Dealer {
   const socket = new Dealer({
     context: new Context({ blocky: false }),
     linger: 0,
@@ -86,6 +92,7 @@ export function rawDealer(t: TestContext, endpoint: string, serverKey?: string, 
       curveSecretKey: keys.secretKey,
     }),
   })
+  beforeConnect(socket)
   socket.connect(endpoint)
   t.after(() => socket.close())
   return socket

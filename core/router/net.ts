@@ -9,7 +9,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Context } from 'zeromq'
 import { type Clock, type Random, systemClock } from '../clock.ts'
-import { SignalboxError } from '../errors.ts'
+import { SignalboxError, toSignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Acceptor } from './net-acceptor.ts'
 import { Dialler } from './net-dialler.ts'
@@ -19,7 +19,6 @@ import type { PeerInfo, Session } from './net-session.ts'
 import {
   checkEndpoint,
   checkName,
-  DEFAULT_LINGER_MS,
   invalid,
   type LinkSettings,
   linkSettings,
@@ -275,8 +274,11 @@ export class Net {
     try {
       this.#o.onFrames(from, frames)
     } catch (error) {
-      const data = { err: error, peer: from.id }
-      this.#report.warn('handlerErrors', 'SIGNALBOX_CODEC_MALFORMED', 'a message could not be handled', data)
+      const { code } = toSignalboxError(error, 'SIGNALBOX_CODEC_MALFORMED')
+      this.#report.warn('handlerErrors', code, 'a message could not be handled', {
+        err: error,
+        peer: from.id,
+      })
     }
   }
 
@@ -337,7 +339,7 @@ export class Net {
 
   async #drain(): Promise<void> {
     const drained = [...this.#sessions.values()].map(session => session.drained())
-    await waitAtMost(this.#clock, this.#o.lingerMs ?? DEFAULT_LINGER_MS, drained)
+    await waitAtMost(this.#clock, this.#settings.lingerMs, drained)
   }
 }
 

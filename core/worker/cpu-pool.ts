@@ -8,6 +8,7 @@ import { type Clock, systemClock, type Timer } from '../clock.ts'
 import { fromWire, SignalboxError, type WireError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { type CpuRequest, type CpuResponse, decodePayload, encodePayload, movable } from './cpu-task.ts'
+import { keepLoopsInterruptible } from './interruptible.ts'
 
 export interface CpuPoolOptions {
   /** Tasks that run at once, each in its own thread. Default: as many as there are cores. */
@@ -16,9 +17,7 @@ export interface CpuPoolOptions {
   idleTimeoutMs?: number
   /** Tasks that may wait for a thread; one more is refused. Default 1,000. */
   maxQueue?: number
-  /**
-   * JavaScript heap of a thread in MiB. Default 1,024. Buffers are outside it, and are not limited.
-   */
+  /** Memory that a task may use, JavaScript heap and Buffers together, in MiB. Default 1,024. Looked at every 25 ms. */
   maxHeapMb?: number
   log: Logger
   clock?: Clock
@@ -70,6 +69,9 @@ export class CpuPool {
   readonly #running = new Set<Task>()
   /** Every thread that has not ended yet, also those that piscina has let go. */
   readonly #threads = new Set<Worker>()
+  /** Threads that were asked for the size of their heap and have not answered. */
+  readonly #asked = new Set<Worker>()
+  #heapWatch: NodeJS.Timeout | undefined
   #closed = false
   #succeeded = 0
   #failed = 0
@@ -166,7 +168,7 @@ export class CpuPool {
     signal?.addEventListener('abort', onAbort, { once: true })
     const task: Task = {
       file,
-      request: { file, payload: encoded },
+      request: { file, payload: encoded, thread: new Int32Array(new SharedArrayBuffer(4)) },
       buffers,
       stop: new AbortController(),
       settle: result => ('error' in result ? reject(result.error) : resolve(result.value)),
@@ -183,6 +185,7 @@ export class CpuPool {
       if (!this.#hasFreeThread() || this.#closed) return
       this.#waiting.delete(task)
       this.#running.add(task)
+      this.#heapWatch ??= setInterval(() => this.#checkHeaps(), HEAP_CHECK_MS).unref()
       void this.#execute(task)
     }
   }
@@ -209,11 +212,46 @@ export class CpuPool {
 
   #stop(task: Task, error: SignalboxError): void {
     if (!this.#waiting.delete(task) && !this.#running.delete(task)) return
-    this.#stopped++
+    if (error.code === 'SIGNALBOX_CPU_FAILED') this.#failed++
+    else this.#stopped++
     task.release()
     task.settle({ error })
     task.stop.abort()
     this.#dispatch()
+  }
+
+  /**
+   * The heap limit of a thread is no safe fence: V8 aborts the whole process when one allocation, or what one
+   * builtin allocates, goes past it (an array that grows, `fill`, `join`). So the real limit lies far above, and
+   * threads that come near are ended before.
+   */
+  #checkHeaps(): void {
+    if (this.#running.size === 0) {
+      clearInterval(this.#heapWatch)
+      this.#heapWatch = undefined
+    }
+    for (const thread of this.#threads) {
+      // A thread in the middle of a long builtin answers late.
+      if (this.#asked.has(thread)) continue
+      this.#asked.add(thread)
+      void this.#checkHeap(thread).finally(() => this.#asked.delete(thread))
+    }
+  }
+
+  async #checkHeap(thread: Worker): Promise<void> {
+    const { threadId } = thread
+    try {
+      const { used_heap_size: heap, external_memory: external } = await thread.getHeapStatistics()
+      if (heap + external <= this.#options.maxHeapMb * MIB) return
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ERR_WORKER_NOT_RUNNING') {
+        this.#options.log.error({ err: error }, 'The memory of a CPU thread cannot be watched')
+      }
+      return
+    }
+    const running = [...this.#running].find(task => task.request.thread[0] === threadId)
+    if (running === undefined) await thread.terminate()
+    else this.#stop(running, outOfMemory(running.file, this.#options.maxHeapMb))
   }
 
   #pool(): Piscina {
@@ -223,12 +261,13 @@ export class CpuPool {
 
   #createPool(): Piscina {
     const { maxThreads, idleTimeoutMs, maxHeapMb, log } = this.#options
+    keepLoopsInterruptible()
     const pool = new Piscina({
       filename: TASK_FILE,
       minThreads: 0,
       maxThreads,
       idleTimeout: idleTimeoutMs,
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb },
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMb + HEAP_HEADROOM_MB },
       // Otherwise a thread is blocked between tasks, and what one left behind breaks out in the middle of the next.
       atomics: 'disabled',
       recordTiming: false,
@@ -247,6 +286,11 @@ export class CpuPool {
     }
   }
 }
+
+const MIB = 1_048_576
+const HEAP_CHECK_MS = 25
+/** The largest single array of V8 has 1 GiB, and growing one needs the old and the new. */
+const HEAP_HEADROOM_MB = 2_560
 
 /** The longest time a timer of Node.js can wait. */
 const MAX_TIMER_MS = 2_147_483_647
@@ -273,12 +317,20 @@ function outcome(response: CpuResponse): { value: unknown } | { error: Signalbox
 
 /** The thread ended under its task. */
 function threadFailed(file: string, error: unknown): SignalboxError {
-  const { code, message } = error as NodeJS.ErrnoException
-  const reason =
-    code === 'ERR_WORKER_OUT_OF_MEMORY'
-      ? 'it needs more memory than a CPU thread has (maxHeapMb)'
-      : `its thread ended: ${message}`
-  return new SignalboxError('SIGNALBOX_CPU_FAILED', `CPU task ${file} failed: ${reason}`, { cause: error })
+  const reason = error instanceof Error ? error.message : String(error)
+  return new SignalboxError('SIGNALBOX_CPU_FAILED', `CPU task ${file} failed: its thread ended: ${reason}`, {
+    cause: error,
+  })
+}
+
+function outOfMemory(file: string, maxHeapMb: number): SignalboxError {
+  return new SignalboxError(
+    'SIGNALBOX_CPU_FAILED',
+    `CPU task ${file} failed: it used more than ${maxHeapMb} MiB`,
+    {
+      details: { file, maxHeapMb },
+    },
+  )
 }
 
 function timedOut(file: string, timeoutMs: number): SignalboxError {

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
+import { threadId } from 'node:worker_threads'
 import { move, transferableSymbol, valueSymbol } from 'piscina'
 import type { SignalboxError, WireError } from '../errors.ts'
 import { Decoder, type Encoded, Encoder } from '../router/codec.ts'
@@ -12,6 +13,8 @@ export interface CpuRequest {
   /** file: URL of the module. */
   file: string
   payload: Encoded
+  /** One shared cell, in which the thread says who it is when it begins. */
+  thread: Int32Array
 }
 
 /**
@@ -44,6 +47,7 @@ export function decodePayload({ body, attachments }: Encoded): unknown {
 
 /** Called by piscina, in the thread. */
 export default async function runTask(request: CpuRequest): Promise<object> {
+  Atomics.store(request.thread, 0, threadId)
   const response = await respond(request)
   const { encoded, buffers } = movable(response.payload)
   return move({ [transferableSymbol]: buffers, [valueSymbol]: { ...response, payload: encoded } })

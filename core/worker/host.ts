@@ -8,6 +8,7 @@ import { placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CpuPool } from './cpu-pool.ts'
+import { keepLoopsInterruptible } from './interruptible.ts'
 import { HostedWorker } from './hosted-worker.ts'
 import type { WorkerInit } from './messages.ts'
 
@@ -35,9 +36,14 @@ export interface HostOptions {
 }
 
 const HEARTBEAT_MS = 200
+/** A loop that does nothing but allocate fills about a gigabyte in a second. */
+const LOOK_MS = 50
+/** V8's own limit lies this much above ours: whoever reaches it may take the process down. */
+const HEAP_RESERVE_MB = 2_048
 const RESTART_BACKOFF = { minMs: 100, maxMs: 10_000, factor: 2, jitter: 0.2 }
 /** How long a worker that is taken away may go on with what it has. */
 const RETIRE_MS = 30_000
+const DEFAULT_HEAP_MB = 512
 const MEBIBYTE = 1024 * 1024
 
 export class WorkerHost {
@@ -45,6 +51,7 @@ export class WorkerHost {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #stuckMs: number
+  readonly #heapBytes: number
   readonly #externalBytes: number
   readonly #workers = new Map<number, HostedWorker>()
   readonly #incarnations = new Map<number, number>()
@@ -63,11 +70,13 @@ export class WorkerHost {
     this.#log = options.log
     this.#clock = options.clock ?? systemClock
     this.#stuckMs = options.limits?.stuckMs ?? 2_000
+    this.#heapBytes = (options.limits?.heapMb ?? DEFAULT_HEAP_MB) * MEBIBYTE
     this.#externalBytes = (options.limits?.externalMb ?? 1_024) * MEBIBYTE
   }
 
   /** Starts the first workers. Rejects with SIGNALBOX_WORKER_START when one does not start. */
   async start(): Promise<void> {
+    keepLoopsInterruptible()
     this.#lastLook = this.#clock.monotonic()
     this.#look()
     await this.scale(this.#options.workers)
@@ -139,7 +148,7 @@ export class WorkerHost {
       workerData: init,
       transferList: [port2],
       name: `worker ${slot}`,
-      resourceLimits: { maxOldGenerationSizeMb: limits?.heapMb ?? 512 },
+      resourceLimits: { maxOldGenerationSizeMb: (limits?.heapMb ?? DEFAULT_HEAP_MB) + HEAP_RESERVE_MB },
     })
     const worker = new HostedWorker(slot, init, thread, port1, { router, cpu: this.#options.cpu, log: this.#log })
     for (const other of this.workers) {
@@ -176,16 +185,16 @@ export class WorkerHost {
     })
   }
 
-  /** Ends workers that spin or hold too much memory outside the heap. */
+  /** Ends workers that spin or hold too much memory. */
   #look(): void {
-    this.#watch = this.#clock.after(HEARTBEAT_MS, () => {
+    this.#watch = this.#clock.after(LOOK_MS, () => {
       const now = this.#clock.monotonic()
       // When this thread itself was late, the others may have been as well: nobody is blamed for that time.
       const late = Math.max(0, now - this.#lastLook - 2 * HEARTBEAT_MS)
       this.#lastLook = now
       for (const worker of this.workers) {
         worker.look(now, late, this.#stuckMs)
-        worker.lookAtMemory(this.#externalBytes)
+        worker.lookAtMemory(this.#heapBytes, this.#externalBytes)
       }
       this.#look()
     })

@@ -129,17 +129,23 @@ export class HostedWorker {
     this.kill(`its event loop has not turned for ${Math.round(now - this.#lastBeatAt)} ms`)
   }
 
-  /** Ends the thread when it holds more than `maxBytes` outside its heap: no heap limit covers Buffers. */
-  lookAtMemory(maxBytes: number): void {
-    if (this.#askingMemory || this.state !== 'ready') return
+  /**
+   * Ends the thread when its heap or what it holds outside it is larger than it may be. V8's own heap limit covers
+   * no Buffers, and a thread that runs into it often takes the whole process down.
+   */
+  lookAtMemory(maxHeapBytes: number, maxExternalBytes: number): void {
+    if (this.#askingMemory || this.state === 'gone') return
     this.#askingMemory = true
     this.#thread.getHeapStatistics().then(
-      ({ external_memory: bytes }) => {
+      ({ used_heap_size: heap, external_memory: external }) => {
         this.#askingMemory = false
-        if (bytes > maxBytes) this.kill(`it holds ${Math.round(bytes / 1_048_576)} MiB of Buffers`)
+        if (heap > maxHeapBytes) this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
+        else if (external > maxExternalBytes) this.kill(`it holds ${mebibytes(external)} MiB of Buffers`)
       },
-      // The thread ended before it could say.
-      () => {},
+      // It has not begun to run, or has ended.
+      () => {
+        this.#askingMemory = false
+      },
     )
   }
 
@@ -215,4 +221,8 @@ export class HostedWorker {
     for (const controller of this.#cpu.values()) controller.abort()
     this.#gone.resolve(reason)
   }
+}
+
+function mebibytes(bytes: number): number {
+  return Math.round(bytes / 1_048_576)
 }
