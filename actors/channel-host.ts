@@ -86,10 +86,9 @@ function receiver(
       trace: message.traceparent,
       origin,
       timeoutMs: message.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      ...(message.bytes !== undefined && { bytes: message.bytes }),
+      bytes: message.bytes ?? 0,
+      signal: message.signal,
     }
-    // Asking for the signal makes one; a channel that knows its sender is there until it answers gives none.
-    if ('signal' in message) options.signal = message.signal
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
       return { payload, headers: head?.headers ?? {}, cid, ...(head?.status !== undefined && { status: head.status }) }

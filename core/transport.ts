@@ -6,6 +6,7 @@
  * limits, metrics, traces and audit are written once, in the channel and connection actors.
  */
 import type { Static, TSchema } from 'typebox'
+import type { AbortSource } from './abort.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './telemetry/log.ts'
 
@@ -48,8 +49,8 @@ export interface Inbound {
   traceparent?: string
   /** Overrides the channel's time limit, in milliseconds. */
   timeoutMs?: number
-  /** Aborted when the sender gives up (it hung up, its connection broke). */
-  signal?: AbortSignal
+  /** Aborted when the sender gives up (it hung up, its connection broke). Any AbortSignal will do. */
+  signal?: AbortSource
   /** Payload bytes as they came over the wire, for metrics and limits. */
   bytes?: number
 }

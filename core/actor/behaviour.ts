@@ -1,4 +1,5 @@
 /** What the author of an actor writes, and what the actor can do. */
+import type { AbortSource } from '../abort.ts'
 import type { SignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Address } from './address.ts'
@@ -61,7 +62,7 @@ export interface AskOptions extends SendOptions {
   /** Time limit in milliseconds. Default: what `parent` has left, or 30,000; `Infinity` for none of its own. */
   timeoutMs?: number | undefined
   /** Cancels the ask, and the work for it. */
-  signal?: AbortSignal | undefined
+  signal?: AbortSource | undefined
   /** The message this ask belongs to: when that is cancelled or expires, so does the ask. */
   parent?: Envelope | undefined
 }

@@ -132,17 +132,18 @@ test('a client has one place, may change nothing, and sees public addresses only
   const { id } = router.peers().find(({ role }) => role === 'client')!
   const send = (source: string) =>
     client.send([encodeHeader({ to: 'b/0:1', source, sessions: [1, 0] }), Buffer.from('body')])
-  for (const source of [`${id}/1:1`, `${id}/0:2`, id, 'a/0:1', 'client/other/x/0:1']) send(source)
+  const sources = [`${id}/1:1`, `${id}/0:2`, id, 'a/0:1', 'client/other/x/0:1', placeOfClient(id)]
+  for (const source of sources) send(source)
   client.send(
     control({ type: 'directory', change: { type: 'add', registrations: [registration(`${id}/0:1`)] } }),
   )
-  send(placeOfClient(id))
-  await until('its own batch arrived', () => batches.length === 1)
+  // Whatever it says it is, it is who it has proved to be.
+  await until('its batches arrived', () => batches.length === sources.length)
   assert.deepEqual(
     batches.map(([source]) => source),
-    [placeOfClient(id)],
+    sources.map(() => placeOfClient(id)),
   )
-  assert.equal(router.dropped, 5)
+  assert.equal(router.dropped, 0)
   assert.equal(changes.length, before)
 })
 

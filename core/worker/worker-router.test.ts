@@ -126,7 +126,8 @@ test('drained resolves when the others have finished and nothing is under way', 
   const [one, two] = wire(t, 2, 'localFirst', slot => slot === 1) as [TestWorker, TestWorker]
   for (let i = 0; i < 500; i++) void one.system.tell('service/s', i)
   let drained = false
-  const draining = two.router.drained().then(() => {
+  const draining = two.router.finished().then(async () => {
+    await two.router.drained()
     drained = true
   })
   await until(() => two.seen.length === 500, 'all have arrived')
