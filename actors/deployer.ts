@@ -2,13 +2,12 @@
  * Hot deployment: a new version of a service file is loaded by every worker first, and only when all could load it
  * does any of them run it.
  */
-import { createHash } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import { findServices, isServiceFile } from '../core/service/load.ts'
 import type { Logger } from '../core/telemetry/log.ts'
-import type { ServiceView } from './service-registry.ts'
+import { hashOf, type ServiceView, versionOf } from './service-registry.ts'
 
 /** The workers, as the deployer needs them. */
 export interface DeployTarget {
@@ -63,7 +62,7 @@ export class Deployer {
       const pending = join(dirname(path), `_pending.${path.split(sep).at(-1)}`)
       await writeFile(pending, source)
       try {
-        await this.#target.one('tryService', { file, pending: this.#relative(pending), version: hash(source) })
+        await this.#target.one('tryService', { file, pending: this.#relative(pending), version: hashOf(source) })
         await rename(pending, path)
       } catch (error) {
         await rm(pending, { force: true })
@@ -168,8 +167,8 @@ export class Deployer {
     return (await findServices(this.#folder)).map(path => this.#relative(path))
   }
 
-  async #versionOf(file: string): Promise<string> {
-    return hash(await readFile(join(this.#folder, file)))
+  #versionOf(file: string): Promise<string> {
+    return versionOf(join(this.#folder, file))
   }
 
   #relative(path: string): string {
@@ -186,8 +185,4 @@ export class Deployer {
     }
     return join(this.#root, 'services', path)
   }
-}
-
-function hash(content: string | Buffer): string {
-  return createHash('sha256').update(content).digest('hex').slice(0, 12)
 }

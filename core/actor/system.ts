@@ -105,9 +105,27 @@ export class ActorSystem {
     const cell = this.#create(checkAddress(address), spec, undefined)
     if (old) this.#vacate(old)
     this.#begin(cell)
-    if (!old) return
-    while (!old.idle && old.state !== 'stopped') await old.whenIdle()
-    await old.stop()
+    if (old) await this.#finish(old)
+  }
+
+  /** New actors of a keyed base are made by this spec; those there are end when they have nothing to do. */
+  replaceKeyed(base: Address, spec: KeyedSpec): void {
+    const old = this.#keyed.get(base)
+    this.#keyed.set(checkAddress(base), new Keyed(this, spec))
+    void old?.release(() => false)
+  }
+
+  /**
+   * Takes an actor, or all those of a keyed base, from its place: nothing reaches it any more. It handles what it
+   * has, then stops. Resolves when it has.
+   */
+  async withdraw(address: Address): Promise<void> {
+    this.#failed.delete(address)
+    const keyed = this.#keyed.get(address)
+    this.#keyed.delete(address)
+    const cell = this.#cells.get(address)
+    if (cell) this.#vacate(cell)
+    await Promise.all([keyed?.release(() => false), cell && this.#finish(cell)])
   }
 
   /** Stops an actor, or all those of a keyed base, and resolves when that is done. Unknown: nothing happens. */
@@ -366,6 +384,12 @@ export class ActorSystem {
       for (const child of gone.children ?? []) remove(child)
     }
     remove(cell)
+  }
+
+  /** Stops an actor that has left its place when it has handled what it has. */
+  async #finish(cell: Cell): Promise<void> {
+    while (!cell.idle && cell.state !== 'stopped') await cell.whenIdle()
+    await cell.stop()
   }
 
   /** Ends an actor whose place may be taken meanwhile; the next one there begins when it has ended. */

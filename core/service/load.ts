@@ -20,14 +20,9 @@ export async function findServices(folder: string): Promise<string[]> {
     throw cause
   }
   return entries
-    .filter(entry => entry.isFile() && SERVICE_FILE.test(entry.name) && !NO_SERVICE.test(entry.name))
+    .filter(entry => entry.isFile())
     .map(entry => join(entry.parentPath, entry.name))
-    .filter(
-      file =>
-        !relative(folder, file)
-          .split(sep)
-          .some(part => /^[._]/.test(part) || part === 'node_modules'),
-    )
+    .filter(file => isServiceFile(relative(folder, file)))
     .sort()
 }
 
@@ -38,15 +33,34 @@ export interface LoadedService {
   file: string
 }
 
+export interface LoadOptions {
+  /** Loads the file anew for each version; modules it imports stay as they are. */
+  version?: string
+  /** Path below the folder that gives the service its name. Default: that of the file. */
+  as?: string
+}
+
+/** Whether a path can be that of a service file, by its name. */
+export function isServiceFile(path: string): boolean {
+  if (!SERVICE_FILE.test(path) || NO_SERVICE.test(path)) return false
+  return !path.split(sep).some(part => /^[._]/.test(part) || part === 'node_modules')
+}
+
 /**
  * Loads one file. Throws SIGNALBOX_SERVICE_LOAD with file and line when it does not load, and
  * SIGNALBOX_SERVICE_INVALID when its default export is no service.
  */
-export async function loadService(folder: string, file: string): Promise<LoadedService> {
-  const path = relative(folder, file)
+export async function loadService(
+  folder: string,
+  file: string,
+  options: LoadOptions = {},
+): Promise<LoadedService> {
+  const path = options.as ?? relative(folder, file)
+  const url = pathToFileURL(file)
+  if (options.version !== undefined) url.searchParams.set('version', options.version)
   let module: { default?: unknown }
   try {
-    module = await import(pathToFileURL(file).href)
+    module = await import(url.href)
   } catch (cause) {
     throw await loadError(folder, file, cause)
   }
@@ -78,12 +92,16 @@ export interface LoadedServices {
  * Loads all service files below a folder. A broken one does not keep the others from running; of two with the
  * same name neither runs, since which of them was meant cannot be known.
  */
-export async function loadServices(folder: string): Promise<LoadedServices> {
+export async function loadServices(
+  folder: string,
+  versionOf: (file: string) => Promise<string | undefined> = async () => undefined,
+): Promise<LoadedServices> {
   const loaded: LoadedService[] = []
   const errors: SignalboxError[] = []
   for (const file of await findServices(folder)) {
     try {
-      loaded.push(await loadService(folder, file))
+      const version = await versionOf(file)
+      loaded.push(await loadService(folder, file, version === undefined ? {} : { version }))
     } catch (error) {
       errors.push(toSignalboxError(error, 'SIGNALBOX_SERVICE_LOAD'))
     }
