@@ -76,7 +76,10 @@ function receiver(
 ): (message: Inbound) => Promise<Outbound> {
   return async message => {
     if (message.target === undefined) {
-      throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `channel ${name} does not say who handles its messages`)
+      throw new SignalboxError(
+        'SIGNALBOX_CONFIG_INVALID',
+        `channel ${name} does not say who handles its messages`,
+      )
     }
     const cid = message.cid ?? makeCid()
     const origin: Origin = { channel: { transport, name, attributes: message.attributes } }
@@ -92,7 +95,12 @@ function receiver(
     if ('signal' in message) options.signal = message.signal
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
-      return { payload, headers: head?.headers ?? {}, cid, ...(head?.status !== undefined && { status: head.status }) }
+      return {
+        payload,
+        headers: head?.headers ?? {},
+        cid,
+        ...(head?.status !== undefined && { status: head.status }),
+      }
     } catch (thrown) {
       throw withCid(toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED'), cid)
     }

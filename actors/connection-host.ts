@@ -37,7 +37,9 @@ export function connectionActor(
     concurrency: 256,
     behaviour: () => ({
       started: () => {
-        endpoint.open().catch(error => system.log.error({ connection: name, err: error }, 'connection cannot open'))
+        endpoint
+          .open()
+          .catch(error => system.log.error({ connection: name, err: error }, 'connection cannot open'))
       },
       receive: (message, envelope) =>
         current().send({ ...(message as OutgoingMessage), signal: envelope.signal }),

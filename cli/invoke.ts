@@ -27,7 +27,9 @@ function payloadOf(json: string): unknown {
   try {
     return JSON.parse(json)
   } catch (cause) {
-    throw new SignalboxError('SIGNALBOX_USAGE', `the payload is no JSON: ${(cause as Error).message}`, { cause })
+    throw new SignalboxError('SIGNALBOX_USAGE', `the payload is no JSON: ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 

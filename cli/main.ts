@@ -19,7 +19,11 @@ program
   .command('start')
   .description('run a project: a folder with signalbox.yaml and services/')
   .argument('[dir]', 'folder of the project', '.')
-  .option('-w, --workers <count>', 'worker threads (default: signalbox.yaml, else one for each core)', wholeNumber)
+  .option(
+    '-w, --workers <count>',
+    'worker threads (default: signalbox.yaml, else one for each core)',
+    wholeNumber,
+  )
   .addHelpText('after', '\nExample:\n  signalbox start examples/invoice-hub --workers 4')
   .action(async (dir: string, options: { workers?: number }) => {
     const { start } = await import('./start.ts')

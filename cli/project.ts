@@ -28,7 +28,11 @@ export const ProjectSchema = Type.Object(
   {
     name: Type.Optional(Name),
     node: Type.Optional(
-      Type.String({ pattern: '^[A-Za-z0-9.-]{1,64}$', default: 'node', description: 'Id of the node, unique in the cluster.' }),
+      Type.String({
+        pattern: '^[A-Za-z0-9.-]{1,64}$',
+        default: 'node',
+        description: 'Id of the node, unique in the cluster.',
+      }),
     ),
     workers: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 256, description: 'Worker threads; default: one for each core.' }),
@@ -36,12 +40,18 @@ export const ProjectSchema = Type.Object(
     limits: Type.Optional(
       Type.Object(
         {
-          heapMb: Type.Optional(Type.Integer({ minimum: 32, default: 512, description: 'Heap of one worker, MiB.' })),
+          heapMb: Type.Optional(
+            Type.Integer({ minimum: 32, default: 512, description: 'Heap of one worker, MiB.' }),
+          ),
           externalMb: Type.Optional(
             Type.Integer({ minimum: 32, default: 1024, description: 'Buffers of one worker, MiB.' }),
           ),
           stuckMs: Type.Optional(
-            Type.Integer({ minimum: 500, default: 2000, description: 'A worker that stands still this long is replaced, ms.' }),
+            Type.Integer({
+              minimum: 500,
+              default: 2000,
+              description: 'A worker that stands still this long is replaced, ms.',
+            }),
           ),
         },
         { additionalProperties: false },
@@ -50,10 +60,17 @@ export const ProjectSchema = Type.Object(
     network: Type.Optional(
       Type.Object(
         {
-          host: Type.Optional(Type.String({ default: '127.0.0.1', description: 'Address to listen on for nodes and programs.' })),
+          host: Type.Optional(
+            Type.String({
+              default: '127.0.0.1',
+              description: 'Address to listen on for nodes and programs.',
+            }),
+          ),
           port: Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on.' }),
           publicKey: Key,
-          secretKey: Type.String({ description: 'CURVE secret key; write ${env:NAME}, never the key itself.' }),
+          secretKey: Type.String({
+            description: 'CURVE secret key; write ${env:NAME}, never the key itself.',
+          }),
           peers: Type.Optional(
             Type.Array(
               Type.Object(
@@ -74,7 +91,10 @@ export const ProjectSchema = Type.Object(
       ),
     ),
     try: Type.Optional(
-      Type.Array(Type.String(), { default: [], description: 'Commands to show when the project has started.' }),
+      Type.Array(Type.String(), {
+        default: [],
+        description: 'Commands to show when the project has started.',
+      }),
     ),
     channels: Type.Optional(Type.Array(Endpoint, { default: [] })),
     connections: Type.Optional(Type.Array(Endpoint, { default: [] })),
@@ -152,10 +172,17 @@ export function transportNamed(name: string): Transport {
   const transport = transports.find(other => other.name === name)
   if (transport) return transport
   const names = transports.map(other => other.name).join(', ')
-  throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', `there is no transport '${name}'; there are: ${names}`)
+  throw new SignalboxError(
+    'SIGNALBOX_TRANSPORT_UNKNOWN',
+    `there is no transport '${name}'; there are: ${names}`,
+  )
 }
 
-function checked(endpoint: Static<typeof Endpoint>, side: 'channel' | 'connection', path: string): EndpointConfig {
+function checked(
+  endpoint: Static<typeof Endpoint>,
+  side: 'channel' | 'connection',
+  path: string,
+): EndpointConfig {
   const { name, type } = endpoint
   const schema: TSchema | undefined = transportNamed(type)[side]?.options
   if (!schema) {
@@ -181,7 +208,10 @@ function substitute(value: unknown, path: string): unknown {
     return value.replace(/\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
       const found = process.env[name]
       if (found !== undefined) return found
-      throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `${path}: the environment variable ${name} is not set`)
+      throw new SignalboxError(
+        'SIGNALBOX_CONFIG_INVALID',
+        `${path}: the environment variable ${name} is not set`,
+      )
     })
   }
   if (Array.isArray(value)) return value.map(item => substitute(item, path))

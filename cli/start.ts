@@ -13,7 +13,10 @@ export interface StartOptions {
 }
 
 /** Starts the node of a project. */
-export async function startProject(folder: string, options: StartOptions = {}): Promise<{ node: Node; project: Project }> {
+export async function startProject(
+  folder: string,
+  options: StartOptions = {},
+): Promise<{ node: Node; project: Project }> {
   const project = await loadProject(folder)
   const config: BootConfig = {
     root: project.root,
@@ -25,7 +28,7 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     boot: siblingModule(import.meta.url, 'worker-boot'),
     config,
     log: createLogger({ node: project.node }),
-    ...(options.workers ?? project.workers ? { workers: options.workers ?? project.workers! } : {}),
+    ...((options.workers ?? project.workers) ? { workers: options.workers ?? project.workers! } : {}),
     ...(project.limits && { limits: project.limits }),
     ...(project.network && { network: networkOf(project) }),
   })
@@ -47,9 +50,18 @@ async function withPort(channel: EndpointConfig): Promise<EndpointConfig> {
 function networkOf({ network }: Project) {
   const { publicKey, secretKey, host, port, peers, clients } = network!
   if (secretKey.length !== 40) {
-    throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', 'network.secretKey is not a CURVE key of 40 characters')
+    throw new SignalboxError(
+      'SIGNALBOX_CONFIG_INVALID',
+      'network.secretKey is not a CURVE key of 40 characters',
+    )
   }
-  return { host: host ?? '127.0.0.1', port, keys: { publicKey, secretKey }, peers: peers ?? [], clients: clients ?? [] }
+  return {
+    host: host ?? '127.0.0.1',
+    port,
+    keys: { publicKey, secretKey },
+    peers: peers ?? [],
+    clients: clients ?? [],
+  }
 }
 
 /** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
@@ -62,10 +74,14 @@ export async function start(folder: string, options: StartOptions): Promise<void
 /** What a person wants to know of a node that has just started. */
 async function welcome(node: Node, project: Project): Promise<string> {
   const { workers } = await node.inspect()
-  const lines = [`${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`, '']
+  const lines = [
+    `${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`,
+    '',
+  ]
   for (const { name, type, options } of project.channels) {
     const address = `channel/${type}/${name}`
-    const actor = workers.flatMap(({ actors }) => actors as { address: string; endpoint?: string }[])
+    const actor = workers
+      .flatMap(({ actors }) => actors as { address: string; endpoint?: string }[])
       .find(other => other.address === address)
     lines.push(`  ${address}  ${actor?.endpoint ?? JSON.stringify(options)}`)
   }

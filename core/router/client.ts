@@ -127,7 +127,10 @@ class BusClient implements Client {
 
   services(): string[] {
     const addresses = this.#router.directory.list().map(({ address }) => address)
-    return [...new Set(addresses)].filter(a => a.startsWith('service/')).map(a => a.slice('service/'.length)).sort()
+    return [...new Set(addresses)]
+      .filter(a => a.startsWith('service/'))
+      .map(a => a.slice('service/'.length))
+      .sort()
   }
 
   async close(): Promise<void> {

@@ -8,8 +8,8 @@ import { placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CpuPool } from './cpu-pool.ts'
-import { keepLoopsInterruptible } from './interruptible.ts'
 import { HostedWorker } from './hosted-worker.ts'
+import { keepLoopsInterruptible } from './interruptible.ts'
 import type { WorkerInit } from './messages.ts'
 
 export interface WorkerLimits {
@@ -90,7 +90,8 @@ export class WorkerHost {
   any(): HostedWorker {
     const ready = this.workers.filter(worker => worker.state === 'ready')
     const worker = ready[this.#turn++ % ready.length]
-    if (!worker) throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
+    if (!worker)
+      throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
     return worker
   }
 
@@ -150,7 +151,11 @@ export class WorkerHost {
       name: `worker ${slot}`,
       resourceLimits: { maxOldGenerationSizeMb: (limits?.heapMb ?? DEFAULT_HEAP_MB) + HEAP_RESERVE_MB },
     })
-    const worker = new HostedWorker(slot, init, thread, port1, { router, cpu: this.#options.cpu, log: this.#log })
+    const worker = new HostedWorker(slot, init, thread, port1, {
+      router,
+      cpu: this.#options.cpu,
+      log: this.#log,
+    })
     for (const other of this.workers) {
       if (other.state === 'gone') continue
       const channel = new MessageChannel()
@@ -181,7 +186,10 @@ export class WorkerHost {
   #relaunch(slot: number): void {
     if (this.#stopped || slot >= this.#target || this.#workers.has(slot)) return
     this.#launch(slot).ready.catch(error => {
-      this.#log.error({ worker: slot, err: toSignalboxError(error, 'SIGNALBOX_WORKER_START') }, 'worker did not start')
+      this.#log.error(
+        { worker: slot, err: toSignalboxError(error, 'SIGNALBOX_WORKER_START') },
+        'worker did not start',
+      )
     })
   }
 

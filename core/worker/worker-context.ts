@@ -69,7 +69,8 @@ export class WorkerContext {
     this.#control = control
     this.requests = {
       inspect: () => system.inspect(),
-      ask: ({ to, payload, timeoutMs }: CallRequest) => system.ask(to, payload, timeoutMs ? { timeoutMs } : {}),
+      ask: ({ to, payload, timeoutMs }: CallRequest) =>
+        system.ask(to, payload, timeoutMs ? { timeoutMs } : {}),
       tell: ({ to, payload }: CallRequest) => system.tell(to, payload),
     }
   }

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { FAULTY, startFaulty } from '../faulty-bus.ts'
 import { call, Load, until } from '../load.ts'
 
@@ -62,7 +62,14 @@ test('a second SIGTERM ends the process at once', async () => {
   const hanging = call(`${url}/do/hang`, { method: 'POST' }).catch(() => {})
   await until(async () => (await call(`${url}/where`)).status === 200, 'it serves')
   child.kill('SIGTERM')
-  await until(async () => call(`${url}/where`).then(() => false, () => true), 'it takes nothing more')
+  await until(
+    async () =>
+      call(`${url}/where`).then(
+        () => false,
+        () => true,
+      ),
+    'it takes nothing more',
+  )
   child.kill('SIGTERM')
   assert.deepEqual(await exited, [130, null])
   await hanging
