@@ -1,6 +1,5 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
@@ -35,16 +34,39 @@ export async function startProject(
   return { node, project }
 }
 
-/** Port 0 means any free one, and the same in all workers that share it. */
+/**
+ * Port 0 means any free one, and the same in all workers, which share it. A port that another program holds is found
+ * here: workers could join it unnoticed, when that program shares it as well.
+ */
 async function withPort(channel: EndpointConfig): Promise<EndpointConfig> {
   const options = channel.options as { port?: number; host?: string }
-  if (options.port !== 0 || transportNamed(channel.type).channel?.placement !== 'everyWorker') return channel
-  const server = createServer().listen(0, options.host)
-  await once(server, 'listening')
+  if (options.port === undefined || transportNamed(channel.type).channel?.placement !== 'everyWorker')
+    return channel
+  const server = createServer()
+  await listen(server, channel.name, options)
   const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
+  await new Promise(resolve => server.close(resolve))
   return { ...channel, options: { ...options, port } }
+}
+
+function listen(
+  server: Server,
+  name: string,
+  { host, port }: { port?: number; host?: string },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'another program listens there' : cause.message
+      const message = `channel ${name} cannot listen on port ${port} of ${host ?? 'any address'}: ${why}`
+      reject(
+        new SignalboxError('SIGNALBOX_LISTEN_FAILED', message, {
+          cause,
+          details: { channel: name, host, port },
+        }),
+      )
+    })
+    server.listen({ host, port, exclusive: true }, resolve)
+  })
 }
 
 function networkOf({ network }: Project) {

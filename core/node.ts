@@ -60,6 +60,7 @@ export class Node {
   async start(): Promise<void> {
     try {
       await this.host.start()
+      if (this.#stopping) throw new SignalboxError('SIGNALBOX_USAGE', 'the node was stopped while it started')
       this.endpoint = (await this.#router.start())?.endpoint
     } catch (error) {
       await this.stop(0)

@@ -18,6 +18,10 @@ interface Around {
 
 /** A thread that was told to stop and did not is ended after this long. */
 const END_MS = 2_000
+/** How long a thread may take to collect its garbage, and the least time between two such requests. */
+const COLLECT_MS = 500
+/** A heap that is so much too large is not looked into any more. */
+const MAX_GARBAGE_BYTES = 512 * 1_048_576
 
 export class HostedWorker {
   readonly slot: number
@@ -43,7 +47,12 @@ export class HostedWorker {
   #reason: SignalboxError | undefined
   #lastBeat = 0
   #lastBeatAt = 0
+  /** When it was looked at first. */
+  #startedAt: number | undefined
   #askingMemory = false
+  /** A garbage collection that was asked for. */
+  #collection: 'asked' | 'done' | undefined
+  #collectedAt = Number.NEGATIVE_INFINITY
 
   constructor(slot: number, init: WorkerInit, thread: Worker, port: MessagePort, around: Around) {
     this.slot = slot
@@ -55,7 +64,7 @@ export class HostedWorker {
     this.ready = this.#ready.promise
     this.gone = this.#gone.promise
     this.ready.catch(() => {})
-    thread.on('message', (message: FromWorker) => this.#message(message))
+    thread.on('message', (message: FromWorker) => this.#receive(message))
     thread.on('error', error => {
       this.#reason ??= this.#died(error)
     })
@@ -72,11 +81,15 @@ export class HostedWorker {
 
   /** Asks the worker's boot module something. */
   request(verb: string, payload: unknown): Promise<unknown> {
+    if (this.state === 'gone') return Promise.reject(this.#reason)
     const id = this.#ids++
     const request = Promise.withResolvers<unknown>()
-    this.#requests.set(id, request)
-    if (this.state === 'gone') request.reject(this.#reason)
-    else this.post({ type: 'request', id, verb, payload })
+    try {
+      this.post({ type: 'request', id, verb, payload })
+      this.#requests.set(id, request)
+    } catch (cause) {
+      request.reject(unencodable(cause))
+    }
     return request.promise
   }
 
@@ -116,10 +129,20 @@ export class HostedWorker {
     timer.cancel()
   }
 
-  /** Ends the thread when its event loop has not turned for `stuckMs`; `lateMs` of that are forgiven. */
-  look(now: number, lateMs: number, stuckMs: number): void {
+  /**
+   * Ends the thread when its event loop has not turned for `stuckMs`, or when it is not ready after `startMs`: loading
+   * modules takes its time without a turn. `lateMs` are forgiven.
+   */
+  look(now: number, lateMs: number, stuckMs: number, startMs: number): void {
+    this.#startedAt = (this.#startedAt ?? now) + lateMs
+    if (this.state === 'starting') {
+      this.#lastBeatAt = now
+      if (now - this.#startedAt < startMs) return
+      this.kill(`it was not ready after ${startMs} ms: a module that it loads does not come to its end`)
+      return
+    }
     const beat = Atomics.load(this.#beats, 0)
-    if (beat !== this.#lastBeat || this.state === 'starting') {
+    if (beat !== this.#lastBeat) {
       this.#lastBeat = beat
       this.#lastBeatAt = now
       return
@@ -133,14 +156,14 @@ export class HostedWorker {
    * Ends the thread when its heap or what it holds outside it is larger than it may be. V8's own heap limit covers
    * no Buffers, and a thread that runs into it often takes the whole process down.
    */
-  lookAtMemory(maxHeapBytes: number, maxExternalBytes: number): void {
+  lookAtMemory(now: number, maxHeapBytes: number, maxExternalBytes: number): void {
     if (this.#askingMemory || this.state === 'gone') return
     this.#askingMemory = true
     this.#thread.getHeapStatistics().then(
       ({ used_heap_size: heap, external_memory: external }) => {
         this.#askingMemory = false
-        if (heap > maxHeapBytes) this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
-        else if (external > maxExternalBytes) this.kill(`it holds ${mebibytes(external)} MiB of Buffers`)
+        if (this.#mayKeep(now, heap - maxHeapBytes)) this.#mayKeepExternal(external, maxExternalBytes)
+        else this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
       },
       // It has not begun to run, or has ended.
       () => {
@@ -149,10 +172,42 @@ export class HostedWorker {
     )
   }
 
+  /** A heap is full of garbage until it is collected: the thread has to do so before it is judged. */
+  #mayKeep(now: number, overBytes: number): boolean {
+    if (overBytes <= 0) {
+      if (this.#collection === 'done') this.#collection = undefined
+      return true
+    }
+    if (overBytes > MAX_GARBAGE_BYTES || this.#collection === 'done') return false
+    if (this.#collection === 'asked') return now - this.#collectedAt < COLLECT_MS
+    if (now - this.#collectedAt < COLLECT_MS) return true
+    this.#collection = 'asked'
+    this.#collectedAt = now
+    this.post({ type: 'collect' })
+    return true
+  }
+
+  #mayKeepExternal(bytes: number, maxBytes: number): void {
+    if (bytes > maxBytes) this.kill(`it holds ${mebibytes(bytes)} MiB of Buffers`)
+  }
+
   /** Ends the thread at once. */
   kill(reason: string): void {
-    this.#reason ??= new SignalboxError('SIGNALBOX_WORKER_LOST', `worker ${this.slot} was ended: ${reason}`)
+    this.#reason ??= new SignalboxError(this.#lostCode(), `worker ${this.slot} was ended: ${reason}`)
     void this.#thread.terminate()
+  }
+
+  /** User code can write to this port as well, by mistake: nothing it says may take the node down. */
+  #receive(message: FromWorker): void {
+    try {
+      this.#message(message)
+    } catch (error) {
+      const { log } = this.#around
+      log.warn(
+        { worker: this.slot, err: error },
+        'a message from a worker makes no sense; parentPort is not for services',
+      )
+    }
   }
 
   #message(message: FromWorker): void {
@@ -171,6 +226,9 @@ export class HostedWorker {
         return
       case 'candidate':
         router.candidate(message.address, this.place)
+        return
+      case 'collected':
+        this.#collection = 'done'
         return
       case 'drained':
         this.#drained.resolve()
@@ -206,21 +264,29 @@ export class HostedWorker {
   #died(error: unknown): SignalboxError {
     const { code, message } = error as { code?: string; message?: string }
     const why = code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'it ran out of heap' : (message ?? String(error))
-    const wire = this.wasReady ? 'SIGNALBOX_WORKER_LOST' : 'SIGNALBOX_WORKER_START'
-    return new SignalboxError(wire, `worker ${this.slot} died: ${why}`, { cause: error })
+    return new SignalboxError(this.#lostCode(), `worker ${this.slot} died: ${why}`, { cause: error })
+  }
+
+  #lostCode(): 'SIGNALBOX_WORKER_LOST' | 'SIGNALBOX_WORKER_START' {
+    return this.wasReady ? 'SIGNALBOX_WORKER_LOST' : 'SIGNALBOX_WORKER_START'
   }
 
   #exited(code: number): void {
     this.state = 'gone'
     const reason =
-      this.#reason ??
-      new SignalboxError('SIGNALBOX_WORKER_LOST', `worker ${this.slot} ended with exit code ${code}`)
+      this.#reason ?? new SignalboxError(this.#lostCode(), `worker ${this.slot} ended with exit code ${code}`)
     this.#reason = reason
     this.#ready.reject(reason)
     for (const request of this.#requests.values()) request.reject(reason)
+    this.#requests.clear()
     for (const controller of this.#cpu.values()) controller.abort()
     this.#gone.resolve(reason)
   }
+}
+
+function unencodable(cause: unknown): SignalboxError {
+  const message = `a value cannot travel to a worker: ${(cause as Error).message}`
+  return new SignalboxError('SIGNALBOX_CODEC_UNENCODABLE', message, { cause })
 }
 
 function mebibytes(bytes: number): number {

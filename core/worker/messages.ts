@@ -34,6 +34,8 @@ export type ToWorker =
   /** Take nothing more from outside, finish what is under way, then say `drained`. `handover`: others stay. */
   | { type: 'drain'; handover: boolean }
   | { type: 'stop' }
+  /** Collect garbage, then say `collected`. */
+  | { type: 'collect' }
   | { type: 'request'; id: number; verb: string; payload: unknown }
   | { type: 'cpuResult'; id: number; value?: unknown; error?: WireError }
 
@@ -44,6 +46,7 @@ export type FromWorker =
   /** This worker can run the actor that is the only one in the cluster. */
   | { type: 'candidate'; address: Address }
   | { type: 'drained' }
+  | { type: 'collected' }
   | { type: 'reply'; id: number; value?: unknown; error?: WireError }
   | { type: 'cpu'; id: number; file: string; payload: unknown; timeoutMs: number }
   | { type: 'cpuCancel'; id: number }

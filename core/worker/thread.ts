@@ -1,4 +1,6 @@
 /** What runs in a worker thread: the actor system, its part of the router, and the boot module's actors. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ActorSystem } from '../actor/system.ts'
 import { SignalboxError, toSignalboxError } from '../errors.ts'
@@ -6,7 +8,7 @@ import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
 import { ControlPort } from './control-port.ts'
 import type { ToWorker, WorkerInit } from './messages.ts'
-import { type BootModule, WorkerContext } from './worker-context.ts'
+import { type BootModule, WorkerContext, type WorkerHooks } from './worker-context.ts'
 import { WorkerRouter } from './worker-router.ts'
 
 const init = workerData as WorkerInit
@@ -22,7 +24,10 @@ const router: WorkerRouter = new WorkerRouter(
   new RouterPipes(init.routerPort, (from, body, attachments) => router.receive(from, body, attachments)),
 )
 const control = new ControlPort(port)
-const context = new WorkerContext(init, system, router, control, log)
+const context = new WorkerContext(init, system, control, log)
+
+/** Undefined until the boot module has done its work. */
+let hooks: WorkerHooks | undefined
 
 // Before the boot module: other workers may be talking already.
 port.on('message', (message: ToWorker) => {
@@ -32,7 +37,7 @@ port.on('message', (message: ToWorker) => {
 })
 
 const { default: boot } = (await import(init.boot)) as { default: BootModule }
-const hooks = await boot(context)
+hooks = await boot(context)
 control.post({ type: 'ready' })
 
 async function receive(message: ToWorker): Promise<void> {
@@ -64,15 +69,25 @@ async function receive(message: ToWorker): Promise<void> {
     case 'drain':
       await drain(message.handover)
       return
+    case 'collect':
+      collectGarbage()
+      control.post({ type: 'collected' })
+      return
     case 'stop':
-      await hooks.stop?.()
+      await hooks?.stop?.()
       await system.shutdown()
       process.exit(0)
   }
 }
 
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+}
+
 async function drain(handover: boolean): Promise<void> {
-  await hooks.drain?.(handover)
+  await hooks?.drain?.(handover)
   // When the whole node goes, nobody says that nothing more comes: all are idle when all have drained.
   if (handover) await router.finished()
   await router.drained()
@@ -81,7 +96,7 @@ async function drain(handover: boolean): Promise<void> {
 
 async function answer({ id, verb, payload }: Extract<ToWorker, { type: 'request' }>): Promise<void> {
   try {
-    const handler = hooks.requests?.[verb] ?? context.requests[verb]
+    const handler = hooks?.requests?.[verb] ?? context.requests[verb]
     if (!handler) throw new SignalboxError('SIGNALBOX_USAGE', `a worker knows no request '${verb}'`)
     control.post({ type: 'reply', id, value: await (handler as (payload: unknown) => unknown)(payload) })
   } catch (thrown) {
