@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 /** Where the example listens; the test of this file uses another port. */
 const BUS = process.env.SIGNALBOX_SMOKE_URL ?? 'http://127.0.0.1:7710'
-const INVOICE = 'examples/invoice-hub/samples/invoice-ubl.xml'
+const INVOICE = 'examples/invoice-hub/data/en16931/ubl-tc434-example1.xml'
 const INVOICE_PATH = '/invoices'
 const START_MS = 60_000
 const ANSWER_MS = 10_000

@@ -2,5 +2,6 @@
 import type { Transport } from '../core/transport.ts'
 import { http } from './http/index.ts'
 import { memory } from './memory/index.ts'
+import { websocket } from './websocket/index.ts'
 
-export const transports: readonly Transport[] = [http, memory]
+export const transports: readonly Transport[] = [http, websocket, memory]

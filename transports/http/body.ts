@@ -45,9 +45,7 @@ function onEnd(this: Collected): void {
   this[COLLECTOR].end()
 }
 function onBroken(this: Collected): void {
-  this[COLLECTOR].fail(
-    new SignalboxError('SIGNALBOX_CANCELLED', 'the client went away while it sent its request'),
-  )
+  this[COLLECTOR].broken()
 }
 
 class BodyCollector extends BodyGuard {
@@ -77,6 +75,12 @@ class BodyCollector extends BodyGuard {
     this.#settled = true
     this.unwatch()
     this.resolve(this.#rest ? Buffer.concat(this.#rest, this.received) : (this.#first ?? Buffer.alloc(0)))
+  }
+
+  /** Every request ends with `close`, so only one that was not complete costs an error. */
+  broken(): void {
+    if (this.#settled) return
+    this.fail(new SignalboxError('SIGNALBOX_CANCELLED', 'the client went away while it sent its request'))
   }
 
   fail(error: Error): void {

@@ -59,7 +59,7 @@ export class HttpHandler {
     this.#routes = routes
     this.#options = options
     this.#speed = { watchdog, minBytesPerSecond: bodyMinBytesPerSecond, graceMs: bodyGraceMs }
-    this.#responder.configure(options, watchdog)
+    this.#responder.configure(options, this.#speed)
   }
 
   /** From now on answers close their connections, and event streams end. */
@@ -75,6 +75,7 @@ export class HttpHandler {
 
   /** Serves one request. `expectsContinue`: the client waits for a word before it sends the body. */
   handle(request: IncomingMessage, response: ServerResponse, expectsContinue = false): void {
+    if (this.#responder.isEnding(request)) return
     void this.#serve(request, response, expectsContinue)
   }
 
@@ -85,6 +86,8 @@ export class HttpHandler {
     let files: UploadedFile[] | undefined
     this.#inFlight++
     try {
+      // Before anything is awaited: what follows on the connection has perhaps been read already.
+      checkTransferEncoding(headers['transfer-encoding'])
       if (this.#inFlight > this.#options.maxInFlight) throw overloaded(this.#options.maxInFlight)
       const match = this.#routes.find(request.method!, request.url!, headers)
       route = match?.route
@@ -115,7 +118,6 @@ export class HttpHandler {
   ): Promise<UploadedFile[] | undefined> {
     const { headers } = inbound
     const { maxInflationRatio, maxJsonDepth } = this.#options.limits
-    checkTransferEncoding(headers['transfer-encoding'])
     checkAnnouncedLength(headers['content-length'], route.maxBodyBytes)
     const type = bodyType(headers['content-type'])
     const encoding = headers['content-encoding']

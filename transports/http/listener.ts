@@ -215,8 +215,8 @@ const CLIENT_ERRORS: Record<string, string> = {
 /** What is not HTTP gets a short answer, unless another answer is already on its way, and the connection ends. */
 function onClientError(error: NodeJS.ErrnoException, duplex: unknown): void {
   const socket = duplex as Socket & { _httpMessage?: ServerResponse | null }
-  if (error.code === 'ECONNRESET' || !socket.writable || socket._httpMessage?.headersSent)
-    return void socket.destroy()
+  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  if (socket._httpMessage?.headersSent) return void socket.destroySoon()
   const status = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
   const body = JSON.stringify({
     type: 'about:blank',

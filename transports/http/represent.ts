@@ -4,7 +4,7 @@ import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import Negotiator from 'negotiator'
 import { SignalboxError } from '../../core/errors.ts'
-import { buildBody, formatOf } from '../../core/message/formats.ts'
+import { type BodyFormat, buildBody, formatOf } from '../../core/message/formats.ts'
 import type { HttpChannelSettings } from './channel-options.ts'
 
 /** A body with its media type. */
@@ -61,7 +61,7 @@ function offersFor(payload: unknown, produces: readonly string[] | undefined): r
   if (payload instanceof Uint8Array) return produces ?? BYTES_TYPES
   if (typeof payload === 'string') return produces ?? TEXT_TYPES
   if (produces === undefined) return OBJECT_TYPES
-  const able = produces.filter(type => formatOf(type) !== undefined)
+  const able = produces.filter(type => writesData(formatOf(type), payload))
   if (able.length > 0) return able
   throw new SignalboxError(
     'SIGNALBOX_ANSWER_INVALID',
@@ -81,9 +81,14 @@ function rawBody(payload: string | Uint8Array): string | Buffer {
   return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
 }
 
+/** Whether a format can carry a value; plain text carries numbers and booleans, but no objects. */
+function writesData(format: BodyFormat | undefined, payload: unknown): format is BodyFormat {
+  return format !== undefined && (format !== 'text' || typeof payload !== 'object')
+}
+
 function build(payload: unknown, contentType: string): string | Buffer {
   const format = formatOf(contentType.split(';', 1)[0]!.trim())
-  if (format !== undefined) return buildBody(format, payload)
+  if (writesData(format, payload)) return buildBody(format, payload)
   throw new SignalboxError(
     'SIGNALBOX_ANSWER_INVALID',
     `data cannot be written as ${contentType}: return a string or a Buffer`,

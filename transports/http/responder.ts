@@ -1,5 +1,6 @@
 /** Writes answers and errors. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { SignalboxError } from '../../core/errors.ts'
 import type { Outbound, TransportContext } from '../../core/transport.ts'
 import type { HttpChannelSettings } from './channel-options.ts'
@@ -9,29 +10,44 @@ import { problemOf } from './problem.ts'
 import { chooseEncoding, chooseType, compress, type Representation, represent } from './represent.ts'
 import type { Route } from './routes.ts'
 import { discardStream, isStream, type StreamKind, StreamSender } from './stream.ts'
-import type { Watchdog } from './watchdog.ts'
+import { BodyGuard, type BodySpeed } from './watchdog.ts'
 import { endWith, WriteGuard } from './writer.ts'
 
 /** A refused body of at most this size is read and thrown away, so that the connection can go on. */
 const DISCARDED_BYTES = 64 * 1024
+/** After these the connection cannot be trusted to be in step: a body that broke off, or one of unclear length. */
+const LAST_STATUS = new Set([408, 501])
 /** How long a refused client may go on sending before it is cut: closing at once would lose the answer. */
 const LINGER_MS = 1000
+/** How much of it is read meanwhile; after that the client has to wait, and can read its answer. */
+const LINGER_BYTES = 1024 * 1024
 
 /** Answers for one channel. */
 export class Responder {
   readonly #context: TransportContext
+  readonly #ending = new WeakSet<Socket>()
   readonly #events = new Set<StreamSender>()
   #options!: HttpChannelSettings
-  #watchdog!: Watchdog
+  #speed!: BodySpeed
   #draining = false
 
   constructor(context: TransportContext) {
     this.#context = context
   }
 
-  configure(options: HttpChannelSettings, watchdog: Watchdog): void {
+  configure(options: HttpChannelSettings, speed: BodySpeed): void {
     this.#options = options
-    this.#watchdog = watchdog
+    this.#speed = speed
+  }
+
+  /** Whether an answer has said that its connection ends: what follows on it must not be acted upon. */
+  isEnding(request: IncomingMessage): boolean {
+    return this.#ending.has(request.socket)
+  }
+
+  #endConnection(response: ServerResponse): void {
+    response.shouldKeepAlive = false
+    this.#ending.add(response.req.socket)
   }
 
   drain(): void {
@@ -124,11 +140,11 @@ export class Responder {
   ): Promise<void> | undefined {
     list.push('content-type', contentType, 'content-length', String(bytes))
     this.#head(response, status, list, cid)
-    return endWith(response, body, bytes, this.#options.timeouts.writeMs, this.#watchdog)
+    return endWith(response, body, bytes, this.#options.timeouts.writeMs, this.#speed.watchdog)
   }
 
   #head(response: ServerResponse, status: number, list: string[], cid: string): void {
-    if (this.#draining) response.shouldKeepAlive = false
+    if (this.#draining) this.#endConnection(response)
     list.push('x-signalbox-cid', cid)
     response.writeHead(status, list)
   }
@@ -161,7 +177,7 @@ export class Responder {
       )
       return void response.end()
     }
-    new WriteGuard(response, this.#options.timeouts.writeMs, this.#watchdog)
+    new WriteGuard(response, this.#options.timeouts.writeMs, this.#speed.watchdog)
     const describe = (error: unknown) => problemOf(error, this.#problemContext(request, cid)).body
     const { sseKeepAliveMs } = this.#options.timeouts
     const sender = new StreamSender(source, response, { clock, log, sseKeepAliveMs, writeHead, describe })
@@ -171,6 +187,8 @@ export class Responder {
       await sender.send(events, given)
     } finally {
       this.#events.delete(sender)
+      // Its head was written before the drain and could not say that the connection ends.
+      if (this.#draining) request.socket.destroySoon()
     }
   }
 
@@ -187,7 +205,7 @@ export class Responder {
       this.#context.log.error({ err: error, cid }, 'a request failed unexpectedly')
     if (response.headersSent || response.destroyed) {
       this.#context.log.debug({ err: error, cid }, 'an answer was broken off')
-      return void response.destroy()
+      return void response.socket?.destroySoon()
     }
     const problem = problemOf(error, this.#problemContext(request, cid))
     const allow = error instanceof SignalboxError ? error.details?.allow : undefined
@@ -195,7 +213,8 @@ export class Responder {
     if (cors !== undefined) addCorsHeaders(problem.headers, cors, request.headers.origin)
     problem.headers.push('content-length', String(Buffer.byteLength(problem.body)))
     const unread = isUnread(request, expectsContinue)
-    if (unread || this.#draining) response.shouldKeepAlive = false
+    if (unread || this.#draining || LAST_STATUS.has(problem.status)) this.#endConnection(response)
+    else if (!request.complete) new DiscardGuard(request, this.#speed)
     response.writeHead(problem.status, problem.headers)
     if (unread && problem.status !== 408) this.#endAfterLinger(request, response, problem.body)
     else response.end(problem.body)
@@ -212,12 +231,32 @@ export class Responder {
       response.end()
     }
     const timer = this.#context.clock.after(LINGER_MS, end)
+    let discarded = 0
+    request.on('data', (chunk: Buffer) => {
+      discarded += chunk.length
+      if (discarded > LINGER_BYTES) request.pause()
+    })
     request.once('end', end).once('close', end).resume()
   }
 
   #problemContext(request: IncomingMessage, cid: string) {
     const instance = request.url!.split('?', 1)[0]!
     return { cid, instance, realm: this.#context.name, expose: this.#options.exposeErrorDetails }
+  }
+}
+
+/** Cuts a client that sends a refused body too slowly; a timely one keeps its connection. */
+class DiscardGuard extends BodyGuard {
+  constructor(request: IncomingMessage, speed: BodySpeed) {
+    super(request, speed)
+    request.on('data', (chunk: Buffer) => {
+      this.received += chunk.length
+    })
+    request.once('close', () => this.unwatch())
+  }
+
+  protected fail(): void {
+    this.request.destroy()
   }
 }
 

@@ -19,6 +19,8 @@ export interface StreamSettings {
   describe(error: unknown): string
 }
 
+/** So many items are sent before other requests get their turn: writes that succeed at once would starve them. */
+const ITEMS_PER_TURN = 64
 const END = Symbol('end')
 
 /** Whether a payload is a stream. */
@@ -32,6 +34,7 @@ export class StreamSender {
   readonly #response: ServerResponse
   readonly #settings: StreamSettings
   #stopped = false
+  #count = 0
   #onStop: (() => void) | undefined
   #keepAlive: Timer | undefined
 
@@ -85,12 +88,17 @@ export class StreamSender {
     try {
       for (; item !== END; item = await this.#next()) await this.#write(encodeItem(item, kind))
       // Stopped by a drain: the answer is not complete, and must not look so.
-      if (this.#stopped) this.#response.destroy()
+      if (this.#stopped) this.#breakOff()
       else this.#response.end()
     } catch (error) {
-      this.#response.destroy()
+      this.#breakOff()
       throw error
     }
+  }
+
+  /** Sends what is written and closes without the last chunk, so that the client sees that something is missing. */
+  #breakOff(): void {
+    this.#response.socket?.destroySoon()
   }
 
   /** The next item, or END when the source ended or nobody wants more. */
@@ -104,6 +112,7 @@ export class StreamSender {
   }
 
   async #write(chunk: string | Uint8Array): Promise<void> {
+    if (++this.#count % ITEMS_PER_TURN === 0) await new Promise(resolve => setImmediate(resolve))
     if (this.#response.destroyed || this.#response.write(chunk)) return
     await drained(this.#response)
   }

@@ -2,7 +2,7 @@ import { Service, SignalboxError } from 'signalbox'
 import type { CheckResult, Finding, Invoice } from '../../canonical.ts'
 import { documentBytes, locate } from '../../lib/read-invoice.ts'
 
-/** Takes a partner's document, and answers the canonical invoice with the result of the check. */
+/** Takes a partner's document, and answers the canonical invoice if it adds up. */
 export default class ReceiveInvoice extends Service {
   static override description = 'Takes an invoice or credit note in UBL or CII.'
 
@@ -11,7 +11,7 @@ export default class ReceiveInvoice extends Service {
     const invoice = await this.invoke<Invoice>('invoices.normalise', bytes)
     const check = await this.invoke<CheckResult>('invoices.check', invoice)
     if (!check.valid) throw refuseTotals(bytes, check.findings)
-    return { invoice, check }
+    return invoice
   }
 }
 

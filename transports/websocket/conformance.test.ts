@@ -1,0 +1,8 @@
+import { transportConformance } from '../../test/conformance/transport.ts'
+import { openChannelEndpoint, openConnectionEndpoint } from './harness.ts'
+import { websocket } from './index.ts'
+
+transportConformance(websocket, {
+  channel: { open: openChannelEndpoint },
+  connection: { open: openConnectionEndpoint },
+})
