@@ -9,7 +9,7 @@
  * ```
  */
 import { ActorSystem } from '../actor/system.ts'
-import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import { type Logger, silentLogger } from '../telemetry/log.ts'
 import { WorkerRouter } from '../worker/worker-router.ts'
 import { type CurveKeys, makeCurveKeys, NetClient } from './net.ts'
@@ -190,6 +190,7 @@ class BusClient implements Client {
   }
 
   #control(control: Control): void {
+    if (control.type === 'lost') this.#router.lost(control.place, fromWire(control.error))
     if (control.type !== 'directory') return
     this.#router.apply(control.change)
     this.connected = this.#closing === undefined

@@ -3,7 +3,7 @@
  * without decoding them, and keeps the directories of all of them equal.
  */
 import type { MessagePort } from 'node:worker_threads'
-import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { BALANCES } from './balance.ts'
 import { Directory, type DirectoryChange, type Registration } from './directory.ts'
@@ -97,6 +97,7 @@ export class Router {
     worker.port.close()
     this.#change({ type: 'leave', place })
     for (const other of this.#workers.values()) other.lost(place, error)
+    for (const peer of this.peers()) this.#tellLost(peer, place, error)
     this.#singletons.lost(place)
   }
 
@@ -140,6 +141,12 @@ export class Router {
     if (shown) this.#control(peer.id, { type: 'directory', change: shown })
   }
 
+  /** Programs outside the bus need not know what the worker died of. */
+  #tellLost(peer: PeerInfo, place: Place, error: SignalboxError): void {
+    const shown = peer.role === 'node' ? error : new SignalboxError('SIGNALBOX_WORKER_LOST')
+    this.#control(peer.id, { type: 'lost', place, error: shown.toWire() })
+  }
+
   #forward(worker: RouterWorker, [place, from, to, ...parts]: Forwarded): void {
     const error = this.#send(nodeOf(place), [
       encodeHeader({ to: place, source: worker.place, sessions: [from, to] }),
@@ -175,7 +182,8 @@ export class Router {
       this.dropped++
       return
     }
-    const owned = parts.map(ownedBy)
+    // The memory of a frame belongs to ZeroMQ and cannot move: one copy here, and that moves to the worker.
+    const owned = parts.map(part => new Uint8Array(part))
     worker.port.postMessage(
       [source, ...batch.sessions, ...owned] satisfies Forwarded,
       owned.map(part => part.buffer),
@@ -200,6 +208,12 @@ export class Router {
         if (nodeOf(control.place) !== from.id) return
         for (const worker of this.#workers.values()) worker.finish(control.place)
         return
+      case 'lost': {
+        if (nodeOf(control.place) !== from.id) return
+        const error = fromWire(control.error)
+        for (const worker of this.#workers.values()) worker.lost(control.place, error)
+        return
+      }
       case 'singletons':
         this.#singletons.announced(from.id, control.announcement)
     }
@@ -209,7 +223,7 @@ export class Router {
     this.#log.info({ peer: peer.id, reason }, `${peer.role} ${state}`)
     if (state === 'up') {
       if (peer.role === 'node') this.#singletons.up(peer.id)
-      this.#tellChange(peer, { type: 'add', registrations: this.#directory.list(this.#nodeId) })
+      this.#greet(peer)
       if (peer.role === 'node')
         this.#control(peer.id, { type: 'singletons', announcement: this.#singletons.own() })
       return
@@ -220,6 +234,13 @@ export class Router {
     if (peer.role === 'node') this.#singletons.gone(peer.id)
   }
 
+  /** Also when there is nothing to tell: a program waits for it. */
+  #greet(peer: PeerInfo): void {
+    const own = this.#directory.list(this.#nodeId)
+    const registrations = peer.role === 'node' ? own : own.filter(({ address }) => PUBLIC.test(address))
+    this.#control(peer.id, { type: 'directory', change: { type: 'add', registrations } })
+  }
+
   #toNodes(control: Control): void {
     for (const peer of this.peers()) if (peer.role === 'node') this.#control(peer.id, control)
   }
@@ -228,13 +249,6 @@ export class Router {
     const frame = Buffer.from(`C${JSON.stringify(control)}`)
     if (!this.#net?.send(peerId, [frame])) this.#log.warn({ peer: peerId }, 'control message not sent')
   }
-}
-
-/** Memory that can move to a worker; a frame may be a view of a larger one. */
-function ownedBy(frame: Buffer): Uint8Array<ArrayBuffer> {
-  return frame.byteLength === frame.buffer.byteLength
-    ? new Uint8Array(frame.buffer as ArrayBuffer)
-    : new Uint8Array(frame)
 }
 
 /** What a client may know of a change. */
