@@ -8,7 +8,10 @@ import { Endpoint } from './endpoint.ts'
 
 export interface ChannelActor {
   spec: ActorSpec
-  /** Resolves when the channel is open for the first time. */
+  /**
+   * Resolves when the channel is open, or has failed in a way that may pass: it goes on trying then. Rejects with the
+   * error when it cannot listen, or when trying again is of no use.
+   */
   opened(): Promise<void>
   /** Takes no more messages and resolves when those in flight are settled. */
   drain(handover: boolean): Promise<void>
@@ -36,13 +39,21 @@ export function channelActor(
     clock: system.clock,
     random: system.random,
   })
-  let opened: Promise<void> | undefined
+  let opened: Promise<SignalboxError | undefined> | undefined
   const spec: ActorSpec = {
     behaviour: () => ({
       started: () => {
         opened = endpoint.open()
       },
-      receive: () => endpoint.instance?.channel.ping() ?? Promise.reject(notConnected(name)),
+      // A channel that does not work is no failure of its actor: a restart would not mend it.
+      receive: async (_message, envelope) => {
+        try {
+          if (!endpoint.instance) throw notConnected(name, endpoint.lastError)
+          envelope.resolve(await endpoint.instance.channel.ping())
+        } catch (thrown) {
+          envelope.reject(toSignalboxError(thrown, 'SIGNALBOX_NOT_CONNECTED'))
+        }
+      },
       stopped: () => endpoint.close(),
       inspect: () => ({
         endpoint: endpoint.instance?.channel.endpoint(),
@@ -53,8 +64,11 @@ export function channelActor(
   }
   return {
     spec,
-    opened: () => opened ?? Promise.resolve(),
-    drain: handover => endpoint.instance?.channel.drain(handover) ?? Promise.resolve(),
+    opened: async () => {
+      const error = await opened
+      if (error && (!error.retryable || error.code === 'SIGNALBOX_LISTEN_FAILED')) throw error
+    },
+    drain: handover => endpoint.drain(({ channel }) => channel.drain(handover)),
   }
 }
 
@@ -76,7 +90,10 @@ function receiver(
 ): (message: Inbound) => Promise<Outbound> {
   return async message => {
     if (message.target === undefined) {
-      throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `channel ${name} does not say who handles its messages`)
+      throw new SignalboxError(
+        'SIGNALBOX_CONFIG_INVALID',
+        `channel ${name} does not say who handles its messages`,
+      )
     }
     const cid = message.cid ?? makeCid()
     const origin: Origin = { channel: { transport, name, attributes: message.attributes } }
@@ -91,7 +108,12 @@ function receiver(
     }
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
-      return { payload, headers: head?.headers ?? {}, cid, ...(head?.status !== undefined && { status: head.status }) }
+      return {
+        payload,
+        headers: head?.headers ?? {},
+        cid,
+        ...(head?.status !== undefined && { status: head.status }),
+      }
     } catch (thrown) {
       throw withCid(toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED'), cid)
     }
@@ -110,6 +132,7 @@ function withCid(error: SignalboxError, cid: string): SignalboxError {
   })
 }
 
-function notConnected(name: string): SignalboxError {
-  return new SignalboxError('SIGNALBOX_NOT_CONNECTED', `channel ${name} is not connected`)
+function notConnected(name: string, last: SignalboxError | undefined): SignalboxError {
+  const why = last ? `: ${last.message}` : ''
+  return new SignalboxError('SIGNALBOX_NOT_CONNECTED', `channel ${name} is not connected${why}`)
 }

@@ -1,6 +1,6 @@
 /** The actor of a connection: it keeps the connection open; services of its worker use it by name. */
 import type { ActorSpec, ActorSystem } from '../core/actor/index.ts'
-import { SignalboxError } from '../core/errors.ts'
+import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Connection, OutgoingMessage, Transport } from '../core/transport.ts'
 import { Endpoint } from './endpoint.ts'
 
@@ -37,10 +37,20 @@ export function connectionActor(
     concurrency: 256,
     behaviour: () => ({
       started: () => {
-        endpoint.open().catch(error => system.log.error({ connection: name, err: error }, 'connection cannot open'))
+        void endpoint.open().then(error => {
+          if (error && !error.retryable) {
+            system.log.error({ connection: name, code: error.code, err: error }, 'connection cannot open')
+          }
+        })
       },
-      receive: (message, envelope) =>
-        current().send({ ...(message as OutgoingMessage), signal: envelope.signal }),
+      // What the other side answers is no failure of this actor: a restart would cut off everybody else.
+      receive: async (message, envelope) => {
+        try {
+          envelope.resolve(await current().send({ ...(message as OutgoingMessage), signal: envelope.signal }))
+        } catch (thrown) {
+          envelope.reject(toSignalboxError(thrown, 'SIGNALBOX_ACTOR_FAILED'))
+        }
+      },
       stopped: () => endpoint.close(),
       inspect: () => ({
         endpoint: endpoint.instance?.endpoint(),

@@ -5,6 +5,9 @@ import { type SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Logger } from '../core/telemetry/log.ts'
 import type { TransportContext } from '../core/transport.ts'
 
+/**
+ *   connecting -> open -> waiting -> connecting ...      (any) -> closed -> connecting, by `open`
+ */
 export type EndpointState = 'connecting' | 'open' | 'waiting' | 'closed'
 
 /** One life of an endpoint, from connect to close. */
@@ -19,39 +22,60 @@ export interface EndpointOptions<Instance extends EndpointInstance> {
   log: Logger
   clock: Clock
   random: Random
+  /** Pauses between attempts, unless an error says how long to wait itself. Default 100 ms, doubling, to 30 s. */
   backoff?: Backoff
 }
 
 const RECONNECT: Backoff = { minMs: 100, maxMs: 30_000, factor: 2, jitter: 0.3 }
 
 export class Endpoint<Instance extends EndpointInstance> {
-  state: EndpointState = 'connecting'
+  state: EndpointState = 'closed'
   lastError: SignalboxError | undefined
   instance: Instance | undefined
   readonly #options: EndpointOptions<Instance>
+  /** Failed attempts in a row. */
   #attempt = 0
+  /** The present life; whatever belongs to another one is over. */
   #life: AbortController | undefined
   #timer: Timer | undefined
-  readonly #first = Promise.withResolvers<void>()
+  #draining = false
+  #first = Promise.withResolvers<SignalboxError | undefined>()
 
   constructor(options: EndpointOptions<Instance>) {
     this.#options = options
-    this.#first.promise.catch(() => {})
   }
 
-  /** Opens it. Resolves when it is open for the first time; rejects when trying again is of no use. */
-  open(): Promise<void> {
+  /**
+   * Opens it, and goes on trying until it is closed. Resolves with the outcome of the first attempt: the error, or
+   * undefined when it is open or was closed meanwhile.
+   */
+  open(): Promise<SignalboxError | undefined> {
+    if (this.state !== 'closed') return this.#first.promise
+    this.#first = Promise.withResolvers()
+    this.#draining = false
+    this.#attempt = 0
     void this.#connect()
     return this.#first.promise
   }
 
-  /** Closes it for good. Idempotent. */
+  /** Runs `drain` on what is open, and opens nothing any more. */
+  async drain(drain: (instance: Instance) => Promise<void>): Promise<void> {
+    this.#draining = true
+    if (this.state === 'open' && this.instance) await drain(this.instance)
+    // What is not open has taken nothing that it would have to finish.
+    else await this.close()
+  }
+
+  /** Closes it; `open` may follow. Idempotent. */
   async close(): Promise<void> {
+    const { instance } = this
+    const life = this.#life
     this.state = 'closed'
     this.#timer?.cancel()
-    this.#life?.abort()
-    const instance = this.instance
+    this.#life = undefined
     this.instance = undefined
+    life?.abort()
+    this.#first.resolve(undefined)
     await instance?.close()
   }
 
@@ -65,36 +89,52 @@ export class Endpoint<Instance extends EndpointInstance> {
       const instance = create({ name, log, clock, signal: life.signal, lost })
       this.instance = instance
       await instance.connect()
-      if (this.#life !== life || life.signal.aborted) return
+      if (this.#life !== life) return
       this.state = 'open'
       this.lastError = undefined
       this.#attempt = 0
-      this.#first.resolve()
+      this.#first.resolve(undefined)
     } catch (error) {
       await this.#lost(life, error)
     }
   }
 
-  /** This life is over; the next one begins after a pause, unless trying again is of no use. */
+  /** This life is over; the next one begins after a pause. */
   async #lost(life: AbortController, thrown: unknown): Promise<void> {
-    if (this.#life !== life || this.state === 'closed') return
-    this.#life = undefined
+    if (this.#life !== life) return
+    const pause = new AbortController()
+    this.#life = pause
+    this.state = 'waiting'
     const error = toSignalboxError(thrown, 'SIGNALBOX_CONNECT_FAILED')
     this.lastError = error
-    const instance = this.instance
+    const { instance } = this
     this.instance = undefined
     life.abort(error)
-    await instance
-      ?.close()
-      .catch(late => this.#options.log.warn({ endpoint: this.#options.name, err: late }, 'close failed'))
-    if ((this.state as EndpointState) === 'closed') return
-    this.state = 'waiting'
-    if (!error.retryable && this.#attempt === 0) this.#first.reject(error)
-    const delayMs = error.retryAfterMs ?? backoffMs(RECONNECT, ++this.#attempt, this.#options.random)
-    this.#options.log.warn(
-      { endpoint: this.#options.name, code: error.code, err: error, retryInMs: Math.round(delayMs) },
+    this.#first.resolve(error)
+    await this.#closeInstance(instance)
+    if (this.#life === pause) this.#retry(error)
+  }
+
+  #retry(error: SignalboxError): void {
+    const { name, log, clock, random, backoff = RECONNECT } = this.#options
+    if (this.#draining) {
+      this.state = 'closed'
+      return
+    }
+    this.#attempt++
+    const delayMs = error.retryAfterMs ?? backoffMs(backoff, this.#attempt, random)
+    log.warn(
+      { endpoint: name, code: error.code, err: error, retryInMs: Math.round(delayMs) },
       'endpoint is not connected',
     )
-    this.#timer = this.#options.clock.after(delayMs, () => void this.#connect())
+    this.#timer = clock.after(delayMs, () => void this.#connect())
+  }
+
+  async #closeInstance(instance: Instance | undefined): Promise<void> {
+    try {
+      await instance?.close()
+    } catch (error) {
+      this.#options.log.warn({ endpoint: this.#options.name, err: error }, 'close failed')
+    }
   }
 }

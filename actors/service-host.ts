@@ -4,9 +4,9 @@ import { Expiring } from '../core/actor/deadlines.ts'
 import type { Envelope } from '../core/actor/envelope.ts'
 import type { ActorSpec, ActorSystem } from '../core/actor/index.ts'
 import { SignalboxError } from '../core/errors.ts'
-import type { Placement } from '../core/worker/worker-context.ts'
 import type { ServiceRunner } from '../core/service/runner.ts'
 import type { Logger } from '../core/telemetry/log.ts'
+import type { Placement } from '../core/worker/worker-context.ts'
 
 const DEFAULT_CONCURRENCY = 256
 const DEFAULT_CAPACITY = 4_096

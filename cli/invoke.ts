@@ -17,7 +17,10 @@ export async function invoke(service: string, payload: string, options: InvokeOp
   const { endpoint, serverKey, name, timeout } = options
   const client = await connect({ endpoint, serverKey, name, keys, timeoutMs: timeout })
   try {
-    console.log(JSON.stringify(await client.invoke(service, input, { timeoutMs: timeout }), undefined, 2))
+    const answer = await client.invoke(service, input, { timeoutMs: timeout })
+    console.log(
+      JSON.stringify(answer ?? null, (_key, value) => (typeof value === 'bigint' ? String(value) : value), 2),
+    )
   } finally {
     await client.close()
   }
@@ -27,7 +30,9 @@ function payloadOf(json: string): unknown {
   try {
     return JSON.parse(json)
   } catch (cause) {
-    throw new SignalboxError('SIGNALBOX_USAGE', `the payload is no JSON: ${(cause as Error).message}`, { cause })
+    throw new SignalboxError('SIGNALBOX_USAGE', `the payload is no JSON: ${(cause as Error).message}`, {
+      cause,
+    })
   }
 }
 

@@ -8,18 +8,28 @@ import packageJson from '../package.json' with { type: 'json' }
 /** Exit codes: 0 fine, 1 it failed, 2 the call itself was wrong. */
 const FAILED = 1
 const USAGE = 2
+const USAGE_CODES: readonly string[] = [
+  'SIGNALBOX_USAGE',
+  'SIGNALBOX_CONFIG_INVALID',
+  'SIGNALBOX_OPTIONS_INVALID',
+]
 
 const program = new Command('signalbox')
   .description('Integration bus for Node.js: services, channels and connections as supervised actors')
   .version(packageJson.version)
   .showSuggestionAfterError()
+  .addHelpText('after', '\nExamples:\n  signalbox start examples/invoice-hub\n  signalbox invoke --help')
   .exitOverride()
 
 program
   .command('start')
   .description('run a project: a folder with signalbox.yaml and services/')
   .argument('[dir]', 'folder of the project', '.')
-  .option('-w, --workers <count>', 'worker threads (default: signalbox.yaml, else one for each core)', wholeNumber)
+  .option(
+    '-w, --workers <count>',
+    'worker threads (default: signalbox.yaml, else one for each core)',
+    wholeNumber,
+  )
   .addHelpText('after', '\nExample:\n  signalbox start examples/invoice-hub --workers 4')
   .action(async (dir: string, options: { workers?: number }) => {
     const { start } = await import('./start.ts')
@@ -69,7 +79,8 @@ try {
 
 function wholeNumber(text: string): number {
   const value = Number(text)
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('give a whole number above 0.')
+  if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
+    throw new InvalidArgumentError('give a whole number above 0.')
   return value
 }
 
@@ -81,7 +92,13 @@ function report(error: unknown): number {
     return FAILED
   }
   console.error(`error ${error.code}: ${error.message}`)
-  const fix = error.fix
+  // A worker that did not start says why in its cause.
+  const fix = fixOf(error.cause) ?? error.fix
   if (fix) console.error(`  to mend it: ${fix}`)
-  return error.code === 'SIGNALBOX_USAGE' || error.code === 'SIGNALBOX_CONFIG_INVALID' ? USAGE : FAILED
+  return USAGE_CODES.includes(error.code) ? USAGE : FAILED
+}
+
+function fixOf(cause: unknown): string | undefined {
+  const code = (cause as { code?: unknown } | undefined)?.code
+  return typeof code === 'string' ? new SignalboxError(code).fix : undefined
 }

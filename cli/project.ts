@@ -1,11 +1,19 @@
 /** A project: a folder with `signalbox.yaml` and `services/`. */
 import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { parseDocument } from 'yaml'
+import { type Document, LineCounter, parseDocument, type YAMLParseError } from 'yaml'
 import { SignalboxError } from '../core/errors.ts'
-import { parseOptions, type Static, type TSchema, Type } from '../core/schema.ts'
+import {
+  nearest,
+  parseOptions,
+  type SchemaViolation,
+  type Static,
+  type TSchema,
+  Type,
+} from '../core/schema.ts'
 import type { Transport } from '../core/transport.ts'
 import { transports } from '../transports/index.ts'
+import { Problems, segmentsOf } from './project-problems.ts'
 
 const Name = Type.String({
   pattern: '^[A-Za-z][A-Za-z0-9_.-]*$',
@@ -28,7 +36,11 @@ export const ProjectSchema = Type.Object(
   {
     name: Type.Optional(Name),
     node: Type.Optional(
-      Type.String({ pattern: '^[A-Za-z0-9.-]{1,64}$', default: 'node', description: 'Id of the node, unique in the cluster.' }),
+      Type.String({
+        pattern: '^[A-Za-z0-9.-]{1,64}$',
+        default: 'node',
+        description: 'Id of the node, unique in the cluster.',
+      }),
     ),
     workers: Type.Optional(
       Type.Integer({ minimum: 1, maximum: 256, description: 'Worker threads; default: one for each core.' }),
@@ -36,12 +48,25 @@ export const ProjectSchema = Type.Object(
     limits: Type.Optional(
       Type.Object(
         {
-          heapMb: Type.Optional(Type.Integer({ minimum: 32, default: 512, description: 'Heap of one worker, MiB.' })),
+          heapMb: Type.Optional(
+            Type.Integer({ minimum: 32, default: 512, description: 'Heap of one worker, MiB.' }),
+          ),
           externalMb: Type.Optional(
             Type.Integer({ minimum: 32, default: 1024, description: 'Buffers of one worker, MiB.' }),
           ),
           stuckMs: Type.Optional(
-            Type.Integer({ minimum: 500, default: 2000, description: 'A worker that stands still this long is replaced, ms.' }),
+            Type.Integer({
+              minimum: 500,
+              default: 2000,
+              description: 'A worker that stands still this long is replaced, ms.',
+            }),
+          ),
+          startMs: Type.Optional(
+            Type.Integer({
+              minimum: 1000,
+              default: 30_000,
+              description: 'A worker that is not ready after this long is ended, ms.',
+            }),
           ),
         },
         { additionalProperties: false },
@@ -50,10 +75,18 @@ export const ProjectSchema = Type.Object(
     network: Type.Optional(
       Type.Object(
         {
-          host: Type.Optional(Type.String({ default: '127.0.0.1', description: 'Address to listen on for nodes and programs.' })),
+          host: Type.Optional(
+            Type.String({
+              default: '127.0.0.1',
+              description: 'Address to listen on for nodes and programs.',
+            }),
+          ),
           port: Type.Integer({ minimum: 0, maximum: 65_535, description: 'Port to listen on.' }),
           publicKey: Key,
-          secretKey: Type.String({ description: 'CURVE secret key; write ${env:NAME}, never the key itself.' }),
+          secretKey: Type.String({
+            // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what the file says
+            description: 'CURVE secret key; write ${env:NAME}, never the key itself.',
+          }),
           peers: Type.Optional(
             Type.Array(
               Type.Object(
@@ -74,7 +107,10 @@ export const ProjectSchema = Type.Object(
       ),
     ),
     try: Type.Optional(
-      Type.Array(Type.String(), { default: [], description: 'Commands to show when the project has started.' }),
+      Type.Array(Type.String(), {
+        default: [],
+        description: 'Commands to show when the project has started.',
+      }),
     ),
     channels: Type.Optional(Type.Array(Endpoint, { default: [] })),
     connections: Type.Optional(Type.Array(Endpoint, { default: [] })),
@@ -119,21 +155,17 @@ export async function loadProject(folder: string): Promise<Project> {
   return parseProject(text, root, path)
 }
 
-/** Parses the text of a `signalbox.yaml`. */
+/** Parses the text of a `signalbox.yaml`. Throws SIGNALBOX_CONFIG_INVALID with everything that is wrong. */
 export function parseProject(text: string, root: string, path = 'signalbox.yaml'): Project {
-  const document = parseDocument(text, { prettyErrors: true })
-  const problem = document.errors[0]
-  if (problem) {
-    throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `${path}: ${problem.message}`, {
-      details: { line: problem.linePos?.[0].line },
-    })
-  }
-  const value: unknown = substitute(document.toJS({ maxAliasCount: 100 }) ?? {}, path)
-  const file = parseOptions<ProjectFile>(ProjectSchema, value, path, 'SIGNALBOX_CONFIG_INVALID')
-  const channels = file.channels ?? []
-  const connections = file.connections ?? []
-  refuseTwins(channels, 'channel', path)
-  refuseTwins(connections, 'connection', path)
+  const lines = new LineCounter()
+  const document = parseDocument(text, { prettyErrors: true, lineCounter: lines })
+  if (document.errors.length > 0) throw syntaxError(document.errors, path)
+  const problems = new Problems(path, document, lines)
+  const value = substitute(dataOf(document, path), '', problems)
+  const file: ProjectFile = parsed(ProjectSchema, value, '', problems) ?? {}
+  const channels = checkedAll(value, 'channel', problems)
+  const connections = checkedAll(value, 'connection', problems)
+  problems.throwIfAny()
   return {
     root,
     name: file.name ?? 'signalbox',
@@ -142,8 +174,8 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     limits: file.limits,
     network: file.network,
     try: file.try ?? [],
-    channels: channels.map(endpoint => checked(endpoint, 'channel', path)),
-    connections: connections.map(endpoint => checked(endpoint, 'connection', path)),
+    channels,
+    connections,
   }
 }
 
@@ -151,40 +183,118 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
 export function transportNamed(name: string): Transport {
   const transport = transports.find(other => other.name === name)
   if (transport) return transport
-  const names = transports.map(other => other.name).join(', ')
-  throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', `there is no transport '${name}'; there are: ${names}`)
+  throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', unknownTransport(name))
 }
 
-function checked(endpoint: Static<typeof Endpoint>, side: 'channel' | 'connection', path: string): EndpointConfig {
-  const { name, type } = endpoint
-  const schema: TSchema | undefined = transportNamed(type)[side]?.options
+function unknownTransport(name: string): string {
+  const names = transports.map(other => other.name)
+  const near = nearest(name, names)
+  return `there is no transport '${name}'${near ? `; did you mean '${near}'?` : ''} (there are: ${names.join(', ')})`
+}
+
+function syntaxError(errors: readonly YAMLParseError[], path: string): SignalboxError {
+  const list = errors.map(({ message, linePos }) => `${path}:${linePos?.[0].line ?? 1}: ${message.trimEnd()}`)
+  const details = { line: errors[0]!.linePos?.[0].line }
+  return new SignalboxError('SIGNALBOX_CONFIG_INVALID', list.join('\n'), { details })
+}
+
+function dataOf(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 }) ?? {}
+  } catch (cause) {
+    // An alias of nothing, or too many of them.
+    const message = `${path}: ${(cause as Error).message}`
+    throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', message, { cause })
+  }
+}
+
+/** The channels or connections whose options are valid; what is wrong with the others joins the problems. */
+function checkedAll(file: unknown, side: 'channel' | 'connection', problems: Problems): EndpointConfig[] {
+  const list = (file as Record<string, unknown> | null)?.[`${side}s`]
+  if (!Array.isArray(list)) return []
+  const seen = new Set<unknown>()
+  return list.flatMap((endpoint: Partial<EndpointConfig> | null, index) => {
+    const place = `/${side}s/${index}`
+    // Otherwise the schema of the file has said so.
+    if (typeof endpoint?.name !== 'string' || typeof endpoint.type !== 'string') return []
+    if (seen.has(endpoint.name)) problems.add(place, `is a second ${side} named ${endpoint.name}`)
+    seen.add(endpoint.name)
+    return checked(endpoint as EndpointConfig, side, place, problems)
+  })
+}
+
+function checked(
+  { name, type, options }: EndpointConfig,
+  side: 'channel' | 'connection',
+  place: string,
+  problems: Problems,
+): EndpointConfig[] {
+  const transport = transports.find(other => other.name === type)
+  const schema: TSchema | undefined = transport?.[side]?.options
   if (!schema) {
-    throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', `${path}: transport ${type} has no ${side}s`)
+    problems.add(
+      `${place}/type`,
+      transport ? `is wrong: transport ${type} has no ${side}s` : `is wrong: ${unknownTransport(type)}`,
+    )
+    return []
   }
-  const what = `${path}: options of ${side} ${name}`
-  return { name, type, options: parseOptions(schema, endpoint.options, what, 'SIGNALBOX_CONFIG_INVALID') }
+  const valid = parsed(schema, options, `${place}/options`, problems)
+  return valid === undefined ? [] : [{ name, type, options: valid }]
 }
 
-function refuseTwins(endpoints: readonly { name: string }[], what: string, path: string): void {
-  const seen = new Set<string>()
-  for (const { name } of endpoints) {
-    if (seen.has(name)) {
-      throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `${path}: there are two ${what}s named ${name}`)
-    }
-    seen.add(name)
+/** The value with its defaults; undefined when it is not valid. `pointer` says where it stands in the file. */
+function parsed<T>(schema: TSchema, value: unknown, pointer: string, problems: Problems): T | undefined {
+  try {
+    return parseOptions<T>(schema, value, pointer, 'SIGNALBOX_CONFIG_INVALID')
+  } catch (error) {
+    if (convertVariables(value, pointer, error, problems)) return parsed(schema, value, pointer, problems)
+    problems.addFrom(error, pointer)
+    return undefined
   }
+}
+
+/** An environment variable is text: where a number or a yes or no is asked for, it is made one. Whether it was. */
+function convertVariables(value: unknown, base: string, error: unknown, problems: Problems): boolean {
+  const errors = (error as SignalboxError).details?.errors
+  if (!Array.isArray(errors)) return false
+  let converted = false
+  for (const { pointer, rule } of errors as SchemaViolation[]) {
+    const text = problems.variables.get(base + pointer)
+    const data = text === undefined ? undefined : dataFrom(text, rule)
+    if (data === undefined) continue
+    const path = segmentsOf(pointer)
+    const holder = path.slice(0, -1).reduce((inner, key) => (inner as Record<string, unknown>)[key], value)
+    ;(holder as Record<string, unknown>)[path.at(-1)!] = data
+    converted = true
+  }
+  return converted
+}
+
+function dataFrom(text: string, rule: string): number | boolean | undefined {
+  if (/^must be (integer|number)$/.test(rule) && /^-?\d+(\.\d+)?$/.test(text)) return Number(text)
+  if (rule === 'must be boolean' && /^(true|false)$/.test(text)) return text === 'true'
+  return undefined
 }
 
 /** Puts environment variables in the place of `${env:NAME}`. */
-function substitute(value: unknown, path: string): unknown {
+function substitute(value: unknown, pointer: string, problems: Problems): unknown {
   if (typeof value === 'string') {
-    return value.replace(/\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+    return value.replace(/\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}/g, (text, name: string) => {
       const found = process.env[name]
-      if (found !== undefined) return found
-      throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `${path}: the environment variable ${name} is not set`)
+      if (found !== undefined && text === value) problems.variables.set(pointer, found)
+      if (found === undefined)
+        problems.add(pointer, `needs the environment variable ${name}, which is not set`)
+      return found ?? text
     })
   }
-  if (Array.isArray(value)) return value.map(item => substitute(item, path))
+  if (Array.isArray(value)) return value.map((item, i) => substitute(item, `${pointer}/${i}`, problems))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, substitute(inner, path)]))
+  const entries = Object.entries(value)
+  return Object.fromEntries(
+    entries.map(([key, inner]) => [key, substitute(inner, `${pointer}/${escaped(key)}`, problems)]),
+  )
+}
+
+function escaped(key: string): string {
+  return key.replaceAll('~', '~0').replaceAll('/', '~1')
 }

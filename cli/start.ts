@@ -1,6 +1,5 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
-import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
@@ -13,7 +12,10 @@ export interface StartOptions {
 }
 
 /** Starts the node of a project. */
-export async function startProject(folder: string, options: StartOptions = {}): Promise<{ node: Node; project: Project }> {
+export async function startProject(
+  folder: string,
+  options: StartOptions = {},
+): Promise<{ node: Node; project: Project }> {
   const project = await loadProject(folder)
   const config: BootConfig = {
     root: project.root,
@@ -25,31 +27,63 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     boot: siblingModule(import.meta.url, 'worker-boot'),
     config,
     log: createLogger({ node: project.node }),
-    ...(options.workers ?? project.workers ? { workers: options.workers ?? project.workers! } : {}),
+    ...((options.workers ?? project.workers) ? { workers: options.workers ?? project.workers! } : {}),
     ...(project.limits && { limits: project.limits }),
     ...(project.network && { network: networkOf(project) }),
   })
   return { node, project }
 }
 
-/** Port 0 means any free one, and the same in all workers that share it. */
+/**
+ * Port 0 means any free one, and the same in all workers, which share it. A port that another program holds is found
+ * here: workers could join it unnoticed, when that program shares it as well.
+ */
 async function withPort(channel: EndpointConfig): Promise<EndpointConfig> {
   const options = channel.options as { port?: number; host?: string }
-  if (options.port !== 0 || transportNamed(channel.type).channel?.placement !== 'everyWorker') return channel
-  const server = createServer().listen(0, options.host)
-  await once(server, 'listening')
+  if (options.port === undefined || transportNamed(channel.type).channel?.placement !== 'everyWorker')
+    return channel
+  const server = createServer()
+  await listen(server, channel.name, options)
   const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
+  await new Promise(resolve => server.close(resolve))
   return { ...channel, options: { ...options, port } }
+}
+
+function listen(
+  server: Server,
+  name: string,
+  { host, port }: { port?: number; host?: string },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const why = cause.code === 'EADDRINUSE' ? 'another program listens there' : cause.message
+      const message = `channel ${name} cannot listen on port ${port} of ${host ?? 'any address'}: ${why}`
+      reject(
+        new SignalboxError('SIGNALBOX_LISTEN_FAILED', message, {
+          cause,
+          details: { channel: name, host, port },
+        }),
+      )
+    })
+    server.listen({ host, port, exclusive: true }, resolve)
+  })
 }
 
 function networkOf({ network }: Project) {
   const { publicKey, secretKey, host, port, peers, clients } = network!
   if (secretKey.length !== 40) {
-    throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', 'network.secretKey is not a CURVE key of 40 characters')
+    throw new SignalboxError(
+      'SIGNALBOX_CONFIG_INVALID',
+      'network.secretKey is not a CURVE key of 40 characters',
+    )
   }
-  return { host: host ?? '127.0.0.1', port, keys: { publicKey, secretKey }, peers: peers ?? [], clients: clients ?? [] }
+  return {
+    host: host ?? '127.0.0.1',
+    port,
+    keys: { publicKey, secretKey },
+    peers: peers ?? [],
+    clients: clients ?? [],
+  }
 }
 
 /** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
@@ -62,10 +96,14 @@ export async function start(folder: string, options: StartOptions): Promise<void
 /** What a person wants to know of a node that has just started. */
 async function welcome(node: Node, project: Project): Promise<string> {
   const { workers } = await node.inspect()
-  const lines = [`${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`, '']
+  const lines = [
+    `${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`,
+    '',
+  ]
   for (const { name, type, options } of project.channels) {
     const address = `channel/${type}/${name}`
-    const actor = workers.flatMap(({ actors }) => actors as { address: string; endpoint?: string }[])
+    const actor = workers
+      .flatMap(({ actors }) => actors as { address: string; endpoint?: string }[])
       .find(other => other.address === address)
     lines.push(`  ${address}  ${actor?.endpoint ?? JSON.stringify(options)}`)
   }

@@ -1,10 +1,10 @@
 /** Sets up the actors of a worker: the services, connections and channels of the project. */
 import { join } from 'node:path'
-import { channelActor, type ChannelActor } from '../actors/channel-host.ts'
+import { type ChannelActor, channelActor } from '../actors/channel-host.ts'
 import { connectionActor } from '../actors/connection-host.ts'
 import { servicePlacement } from '../actors/service-host.ts'
-import { nearest } from '../core/schema.ts'
 import { SignalboxError } from '../core/errors.ts'
+import { nearest } from '../core/schema.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import { findServices, loadService } from '../core/service/load.ts'
 import { ServiceRunner } from '../core/service/runner.ts'
@@ -55,7 +55,8 @@ async function startServices(
       worker.declare(`service/${name}`, servicePlacement(worker.system, runner))
     } catch (error) {
       // One broken file must not keep the others from running; worker 0 speaks for all.
-      if (worker.slot === 0) worker.log.error({ err: error }, `service not loaded: ${(error as Error).message}`)
+      if (worker.slot === 0)
+        worker.log.error({ err: error }, `service not loaded: ${(error as Error).message}`)
     }
   }
 }

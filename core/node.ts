@@ -36,7 +36,10 @@ export class Node {
   constructor(options: NodeOptions) {
     this.id = options.nodeId ?? 'node'
     if (!/^[A-Za-z0-9.-]{1,64}$/.test(this.id) || this.id === 'client') {
-      throw new SignalboxError('SIGNALBOX_USAGE', `'${this.id}' is no node id: letters, digits, dots and dashes`)
+      throw new SignalboxError(
+        'SIGNALBOX_USAGE',
+        `'${this.id}' is no node id: letters, digits, dots and dashes`,
+      )
     }
     const log = options.log ?? createLogger({ node: this.id })
     this.#router = new Router({ nodeId: this.id, log, network: options.network })
@@ -57,6 +60,7 @@ export class Node {
   async start(): Promise<void> {
     try {
       await this.host.start()
+      if (this.#stopping) throw new SignalboxError('SIGNALBOX_USAGE', 'the node was stopped while it started')
       this.endpoint = (await this.#router.start())?.endpoint
     } catch (error) {
       await this.stop(0)

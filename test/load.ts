@@ -17,7 +17,10 @@ export interface Answer {
 }
 
 /** One request; rejects when the connection breaks. */
-export function call(url: string, options: { method?: string; agent?: Agent; timeoutMs?: number } = {}): Promise<Answer> {
+export function call(
+  url: string,
+  options: { method?: string; agent?: Agent; timeoutMs?: number } = {},
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const { method = 'GET', agent, timeoutMs = 30_000 } = options
     const sent = request(url, { method, ...(agent && { agent }) }, response => {
@@ -83,7 +86,11 @@ export class Load {
 }
 
 /** Resolves when `condition` holds; rejects with `what` after `ms`. */
-export async function until(condition: () => boolean | Promise<boolean>, what: string, ms = 15_000): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  ms = 15_000,
+): Promise<void> {
   const end = Date.now() + ms
   while (!(await condition())) {
     if (Date.now() > end) throw new Error(`not within ${ms} ms: ${what}`)

@@ -9,7 +9,7 @@
  * ```
  */
 import { ActorSystem } from '../actor/system.ts'
-import { SignalboxError } from '../errors.ts'
+import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import { type Logger, silentLogger } from '../telemetry/log.ts'
 import { WorkerRouter } from '../worker/worker-router.ts'
 import { type CurveKeys, makeCurveKeys, NetClient } from './net.ts'
@@ -42,7 +42,10 @@ export interface ClientCallOptions {
 
 /** An attached program. */
 export interface Client {
-  /** Calls a service. Rejects with its SignalboxError, at the latest after the time limit. */
+  /**
+   * Calls a service. Rejects with its SignalboxError, at the latest after the time limit; with SIGNALBOX_NODE_LOST at
+   * once while the node cannot be reached, and with SIGNALBOX_LINK_CLOSED after `close`.
+   */
   invoke<Output = unknown>(service: string, payload?: unknown, options?: ClientCallOptions): Promise<Output>
   /** Sends to a service, at most once; resolves when the message is on its way: await it. */
   tell(service: string, payload?: unknown, options?: Omit<ClientCallOptions, 'timeoutMs'>): Promise<void>
@@ -50,8 +53,12 @@ export interface Client {
   services(): string[]
   /** False while the node cannot be reached; calls fail at once then, and work again when it is back. */
   readonly connected: boolean
+  /** Sends what is on its way, fails the calls under way with SIGNALBOX_LINK_CLOSED, and frees everything. Idempotent. */
   close(): Promise<void>
 }
+
+/** The windows of the links bound what waits for the node; the net must not refuse what they allow. */
+const QUEUE_BYTES = 1024 * 1024 * 1024
 
 /**
  * Attaches to a node. Rejects with SIGNALBOX_TIMEOUT_DEADLINE when there is no answer in time: the node is not
@@ -77,6 +84,9 @@ class BusClient implements Client {
   #deliver: (message: Forwarded) => void = () => {}
   readonly #timeoutMs: number
   readonly #attached = Promise.withResolvers<void>()
+  /** Why the node cannot be reached, while it cannot. */
+  #away = 'it has not answered yet'
+  #closing: Promise<void> | undefined
 
   constructor(options: ConnectOptions) {
     const { endpoint, serverKey, name, keys, log = silentLogger, timeoutMs = 30_000 } = options
@@ -88,6 +98,7 @@ class BusClient implements Client {
       name,
       keys,
       log,
+      maxQueueBytes: QUEUE_BYTES,
       onFrames: frames => this.#receive(frames),
       onState: (state, reason) => this.#state(state, reason),
     })
@@ -117,28 +128,55 @@ class BusClient implements Client {
   }
 
   invoke<Output>(service: string, payload?: unknown, options: ClientCallOptions = {}): Promise<Output> {
-    const timed = { timeoutMs: this.#timeoutMs, ...options }
+    const unreachable = this.#unreachable()
+    if (unreachable) return Promise.reject(unreachable)
+    const timed = { ...options, timeoutMs: options.timeoutMs ?? this.#timeoutMs }
     return this.#system.ask(`service/${service}`, payload, timed) as Promise<Output>
   }
 
   async tell(service: string, payload?: unknown, options: ClientCallOptions = {}): Promise<void> {
+    const unreachable = this.#unreachable()
+    if (unreachable) throw unreachable
     await this.#system.tell(`service/${service}`, payload, options)
   }
 
   services(): string[] {
     const addresses = this.#router.directory.list().map(({ address }) => address)
-    return [...new Set(addresses)].filter(a => a.startsWith('service/')).map(a => a.slice('service/'.length)).sort()
+    return [...new Set(addresses)]
+      .filter(a => a.startsWith('service/'))
+      .map(a => a.slice('service/'.length))
+      .sort()
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    // What was sent last leaves at the end of its turn.
+    await new Promise(resolve => setImmediate(resolve))
+    const error = closed()
+    for (const { place } of this.#router.directory.list()) this.#router.lost(place, error)
     this.#lost('this client was closed')
     await this.#net.close()
     await this.#system.shutdown()
   }
 
+  #unreachable(): SignalboxError | undefined {
+    if (this.#closing) return closed()
+    if (this.connected) return undefined
+    return new SignalboxError('SIGNALBOX_NODE_LOST', `the node cannot be reached: ${this.#away}`)
+  }
+
   #post([place, from, to, ...parts]: Forwarded): void {
     const header = encodeHeader({ to: place, source: this.#place, sessions: [from, to] })
-    if (this.#net.send([header, ...parts])) return
+    try {
+      if (this.#net.send([header, ...parts])) return
+    } catch (thrown) {
+      this.#router.lost(place, toSignalboxError(thrown, 'SIGNALBOX_LINK_CLOSED'))
+      return
+    }
     this.#router.lost(place, new SignalboxError('SIGNALBOX_NODE_LOST', 'the node cannot be reached'))
   }
 
@@ -152,9 +190,10 @@ class BusClient implements Client {
   }
 
   #control(control: Control): void {
+    if (control.type === 'lost') this.#router.lost(control.place, fromWire(control.error))
     if (control.type !== 'directory') return
     this.#router.apply(control.change)
-    this.connected = true
+    this.connected = this.#closing === undefined
     this.#attached.resolve()
   }
 
@@ -166,7 +205,12 @@ class BusClient implements Client {
   /** Fails what is under way and forgets what the node had: it says anew when it is back. */
   #lost(reason: string): void {
     this.connected = false
+    this.#away = reason
     const nodes = new Set(this.#router.directory.list().map(({ place }) => nodeOf(place)))
     for (const node of nodes) this.#router.apply({ type: 'leave', node }, reason)
   }
+}
+
+function closed(): SignalboxError {
+  return new SignalboxError('SIGNALBOX_LINK_CLOSED', 'this client was closed', { retryable: false })
 }

@@ -1,4 +1,5 @@
 /** What routers, and clients, say to each other in ZeroMQ frames. See docs/protocol.md. */
+import type { WireError } from '../errors.ts'
 import type { DirectoryChange } from './directory.ts'
 import type { Place } from './place.ts'
 import type { Announcement } from './singletons.ts'
@@ -7,6 +8,8 @@ import type { Announcement } from './singletons.ts'
 export type Control =
   | { type: 'directory'; change: DirectoryChange }
   | { type: 'finish'; place: Place }
+  /** A worker has gone: what waits for its answer fails. */
+  | { type: 'lost'; place: Place; error: WireError }
   | { type: 'singletons'; announcement: Announcement }
 
 export const BATCH = 0x44 // 'D'

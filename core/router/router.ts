@@ -3,7 +3,7 @@
  * without decoding them, and keeps the directories of all of them equal.
  */
 import type { MessagePort } from 'node:worker_threads'
-import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { BALANCES } from './balance.ts'
 import { Directory, type DirectoryChange, type Registration } from './directory.ts'
@@ -97,6 +97,7 @@ export class Router {
     worker.port.close()
     this.#change({ type: 'leave', place })
     for (const other of this.#workers.values()) other.lost(place, error)
+    for (const peer of this.peers()) this.#tellLost(peer, place, error)
     this.#singletons.lost(place)
   }
 
@@ -139,6 +140,12 @@ export class Router {
   #tellChange(peer: PeerInfo, change: DirectoryChange): void {
     const shown = peer.role === 'node' ? change : publicPart(change)
     if (shown) this.#control(peer.id, { type: 'directory', change: shown })
+  }
+
+  /** Programs outside the bus need not know what the worker died of. */
+  #tellLost(peer: PeerInfo, place: Place, error: SignalboxError): void {
+    const shown = peer.role === 'node' ? error : new SignalboxError('SIGNALBOX_WORKER_LOST')
+    this.#control(peer.id, { type: 'lost', place, error: shown.toWire() })
   }
 
   #forward(worker: RouterWorker, [place, from, to, ...parts]: Forwarded): void {
@@ -202,6 +209,12 @@ export class Router {
         if (nodeOf(control.place) !== from.id) return
         for (const worker of this.#workers.values()) worker.finish(control.place)
         return
+      case 'lost': {
+        if (nodeOf(control.place) !== from.id) return
+        const error = fromWire(control.error)
+        for (const worker of this.#workers.values()) worker.lost(control.place, error)
+        return
+      }
       case 'singletons':
         this.#singletons.announced(from.id, control.announcement)
     }
@@ -211,7 +224,7 @@ export class Router {
     this.#log.info({ peer: peer.id, reason }, `${peer.role} ${state}`)
     if (state === 'up') {
       if (peer.role === 'node') this.#singletons.up(peer.id)
-      this.#tellChange(peer, { type: 'add', registrations: this.#directory.list(this.#nodeId) })
+      this.#greet(peer)
       if (peer.role === 'node')
         this.#control(peer.id, { type: 'singletons', announcement: this.#singletons.own() })
       return
@@ -220,6 +233,13 @@ export class Router {
     this.#directory.apply(change)
     for (const worker of this.#workers.values()) worker.directory(change)
     if (peer.role === 'node') this.#singletons.gone(peer.id)
+  }
+
+  /** Also when there is nothing to tell: a program waits for it. */
+  #greet(peer: PeerInfo): void {
+    const own = this.#directory.list(this.#nodeId)
+    const registrations = peer.role === 'node' ? own : own.filter(({ address }) => PUBLIC.test(address))
+    this.#control(peer.id, { type: 'directory', change: { type: 'add', registrations } })
   }
 
   #toNodes(control: Control): void {

@@ -1,7 +1,7 @@
 /** The worker's end of the control port. */
 import type { MessagePort } from 'node:worker_threads'
 import { cancellation } from '../actor/ask.ts'
-import { fromWire } from '../errors.ts'
+import { fromWire, SignalboxError } from '../errors.ts'
 import type { FromWorker, ToWorker } from './messages.ts'
 
 export class ControlPort {
@@ -21,6 +21,12 @@ export class ControlPort {
   cpu(file: string, payload: unknown, timeoutMs: number, signal: AbortSignal): Promise<unknown> {
     if (signal.aborted) return Promise.reject(cancellation(signal))
     const id = this.#ids++
+    try {
+      this.post({ type: 'cpu', id, file, payload, timeoutMs })
+    } catch (cause) {
+      const message = `the payload of a CPU task cannot travel to another thread: ${(cause as Error).message}`
+      return Promise.reject(new SignalboxError('SIGNALBOX_CODEC_UNENCODABLE', message, { cause }))
+    }
     const task = Promise.withResolvers<unknown>()
     this.#cpu.set(id, task)
     const abort = () => {
@@ -29,7 +35,6 @@ export class ControlPort {
       task.reject(cancellation(signal))
     }
     signal.addEventListener('abort', abort, { once: true })
-    this.post({ type: 'cpu', id, file, payload, timeoutMs })
     return task.promise.finally(() => signal.removeEventListener('abort', abort))
   }
 

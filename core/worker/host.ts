@@ -2,23 +2,25 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import { backoffMs } from '../actor/supervision.ts'
 import { type Clock, type Random, systemClock, type Timer } from '../clock.ts'
-import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { SignalboxError } from '../errors.ts'
 import { siblingModule } from '../module-url.ts'
 import { placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CpuPool } from './cpu-pool.ts'
-import { keepLoopsInterruptible } from './interruptible.ts'
 import { HostedWorker } from './hosted-worker.ts'
+import { keepLoopsInterruptible } from './interruptible.ts'
 import type { WorkerInit } from './messages.ts'
 
 export interface WorkerLimits {
-  /** Heap of one worker in MiB; a worker that needs more is replaced. Default 512. */
+  /** Heap of one worker in MiB, garbage not counted; a worker that needs more is replaced. Default 512. */
   heapMb?: number
   /** Memory outside the heap (Buffers) of one worker in MiB; likewise. Default 1,024. */
   externalMb?: number
   /** A worker whose event loop has not turned for this long is replaced. Default 2,000 ms. */
   stuckMs?: number
+  /** A worker that is not ready after this long is ended. Default 30,000 ms. */
+  startMs?: number
 }
 
 export interface HostOptions {
@@ -40,6 +42,8 @@ const HEARTBEAT_MS = 200
 const LOOK_MS = 50
 /** V8's own limit lies this much above ours: whoever reaches it may take the process down. */
 const HEAP_RESERVE_MB = 2_048
+/** A worker that dies sooner after it was ready would most likely do so again at once. */
+const STABLE_MS = 1_000
 const RESTART_BACKOFF = { minMs: 100, maxMs: 10_000, factor: 2, jitter: 0.2 }
 /** How long a worker that is taken away may go on with what it has. */
 const RETIRE_MS = 30_000
@@ -51,18 +55,22 @@ export class WorkerHost {
   readonly #log: Logger
   readonly #clock: Clock
   readonly #stuckMs: number
+  readonly #startMs: number
   readonly #heapBytes: number
   readonly #externalBytes: number
   readonly #workers = new Map<number, HostedWorker>()
   readonly #incarnations = new Map<number, number>()
-  /** Starts in a row that did not get as far as ready, by slot. */
-  readonly #failedStarts = new Map<number, number>()
+  /** When the worker of a slot became ready. */
+  readonly #readyAt = new Map<number, number>()
+  /** Workers in a row that died before they were ready or soon after, by slot. */
+  readonly #earlyDeaths = new Map<number, number>()
+  #state: 'starting' | 'running' | 'stopped' = 'starting'
   #target = 0
   #watch: Timer | undefined
   #lastLook = 0
-  #stopped = false
   #turn = 0
   #scaling: Promise<void> = Promise.resolve()
+  #stopping: Promise<void> | undefined
   replaced = 0
 
   constructor(options: HostOptions) {
@@ -70,16 +78,18 @@ export class WorkerHost {
     this.#log = options.log
     this.#clock = options.clock ?? systemClock
     this.#stuckMs = options.limits?.stuckMs ?? 2_000
+    this.#startMs = options.limits?.startMs ?? 30_000
     this.#heapBytes = (options.limits?.heapMb ?? DEFAULT_HEAP_MB) * MEBIBYTE
     this.#externalBytes = (options.limits?.externalMb ?? 1_024) * MEBIBYTE
   }
 
-  /** Starts the first workers. Rejects with SIGNALBOX_WORKER_START when one does not start. */
+  /** Starts the first workers. Rejects with SIGNALBOX_WORKER_START when one does not start; then call {@link stop}. */
   async start(): Promise<void> {
     keepLoopsInterruptible()
     this.#lastLook = this.#clock.monotonic()
     this.#look()
     await this.scale(this.#options.workers)
+    if (this.#state === 'starting') this.#state = 'running'
   }
 
   get workers(): readonly HostedWorker[] {
@@ -90,11 +100,15 @@ export class WorkerHost {
   any(): HostedWorker {
     const ready = this.workers.filter(worker => worker.state === 'ready')
     const worker = ready[this.#turn++ % ready.length]
-    if (!worker) throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
+    if (!worker)
+      throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
     return worker
   }
 
-  /** Changes the number of workers. Resolves when new ones are ready and those to go have drained and gone. */
+  /**
+   * Changes the number of workers. Resolves when new ones are ready and those to go have drained and gone. Rejects
+   * with SIGNALBOX_WORKER_START when a new one does not start; it is tried again all the same.
+   */
   scale(count: number): Promise<void> {
     if (!Number.isInteger(count) || count < 1 || count > 256) {
       const message = `the number of workers must be a whole number from 1 to 256, got ${count}`
@@ -105,17 +119,26 @@ export class WorkerHost {
     return scaled
   }
 
-  /** Drains all workers, then stops them. Those that have not drained after `drainMs` are stopped all the same. */
-  async stop(drainMs: number): Promise<void> {
-    if (this.#stopped) return
-    this.#stopped = true
-    await this.#scaling
+  /**
+   * Drains all workers, then stops them. Those that have not drained after `drainMs` are stopped all the same, those
+   * that have not begun at once. Idempotent.
+   */
+  stop(drainMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(drainMs)
+    return this.#stopping
+  }
+
+  async #stop(drainMs: number): Promise<void> {
+    this.#state = 'stopped'
+    for (const worker of this.workers) if (worker.state === 'starting') worker.kill('the node stops')
     await Promise.all(this.workers.map(worker => worker.drain(drainMs, this.#clock, false)))
     this.#watch?.cancel()
     await Promise.all(this.workers.map(worker => worker.end(this.#clock)))
+    await this.#scaling
   }
 
   async #scale(count: number): Promise<void> {
+    if (this.#state === 'stopped') throw new SignalboxError('SIGNALBOX_USAGE', 'the node was stopped')
     this.#target = count
     const missing = Array.from({ length: count }, (_, slot) => slot).filter(slot => !this.#workers.has(slot))
     await Promise.all(missing.map(slot => this.#launch(slot).ready))
@@ -125,6 +148,7 @@ export class WorkerHost {
 
   async #retire(worker: HostedWorker): Promise<void> {
     this.#options.router.retire(worker.place)
+    if (worker.state === 'starting') worker.kill('it is not needed any more')
     await worker.drain(RETIRE_MS, this.#clock, true)
     await worker.end(this.#clock)
   }
@@ -150,39 +174,53 @@ export class WorkerHost {
       name: `worker ${slot}`,
       resourceLimits: { maxOldGenerationSizeMb: (limits?.heapMb ?? DEFAULT_HEAP_MB) + HEAP_RESERVE_MB },
     })
-    const worker = new HostedWorker(slot, init, thread, port1, { router, cpu: this.#options.cpu, log: this.#log })
+    const worker = new HostedWorker(slot, init, thread, port1, {
+      router,
+      cpu: this.#options.cpu,
+      log: this.#log,
+    })
     for (const other of this.workers) {
       if (other.state === 'gone') continue
       const channel = new MessageChannel()
       other.connect(worker.place, channel.port1)
       worker.connect(other.place, channel.port2)
+      // It waits until everybody has said that nothing more comes, also who was not there when it was retired.
+      if (other.leaving) worker.post({ type: 'finish', place: other.place })
     }
     this.#workers.set(slot, worker)
     router.add(worker.forRouter())
     void worker.gone.then(error => this.#gone(worker, error))
+    worker.ready.then(
+      () => this.#readyAt.set(slot, this.#clock.monotonic()),
+      () => this.#readyAt.delete(slot),
+    )
     return worker
   }
 
   #gone(worker: HostedWorker, error: SignalboxError): void {
     if (this.#workers.get(worker.slot) === worker) this.#workers.delete(worker.slot)
     this.#options.router.remove(worker.place, error)
-    if (worker.leaving || this.#stopped) return
-    this.#log.error({ worker: worker.slot, code: error.code, err: error }, 'worker died and is replaced')
+    if (worker.leaving || this.#state !== 'running') return
+    const retryInMs = Math.round(this.#pauseAfter(worker))
+    const data = { worker: worker.slot, code: error.code, err: error, retryInMs }
+    this.#log.error(data, worker.wasReady ? 'worker died and is replaced' : 'worker did not start')
     this.replaced++
-    const failed = worker.wasReady ? 0 : (this.#failedStarts.get(worker.slot) ?? 0) + 1
-    this.#failedStarts.set(worker.slot, failed)
-    if (failed === 0) this.#relaunch(worker.slot)
-    else {
-      const delayMs = backoffMs(RESTART_BACKOFF, failed, this.#options.random ?? Math.random)
-      this.#clock.after(delayMs, () => this.#relaunch(worker.slot))
-    }
+    if (retryInMs === 0) this.#relaunch(worker.slot)
+    else this.#clock.after(retryInMs, () => this.#relaunch(worker.slot))
+  }
+
+  /** How long to wait before the worker that died is replaced: one that dies at once again and again has to wait. */
+  #pauseAfter({ slot, wasReady }: HostedWorker): number {
+    const isEarly = !wasReady || this.#clock.monotonic() - this.#readyAt.get(slot)! < STABLE_MS
+    const deaths = isEarly ? (this.#earlyDeaths.get(slot) ?? 0) + 1 : 0
+    this.#earlyDeaths.set(slot, deaths)
+    if (deaths === 0 || (wasReady && deaths === 1)) return 0
+    return backoffMs(RESTART_BACKOFF, deaths, this.#options.random ?? Math.random)
   }
 
   #relaunch(slot: number): void {
-    if (this.#stopped || slot >= this.#target || this.#workers.has(slot)) return
-    this.#launch(slot).ready.catch(error => {
-      this.#log.error({ worker: slot, err: toSignalboxError(error, 'SIGNALBOX_WORKER_START') }, 'worker did not start')
-    })
+    if (this.#state === 'stopped' || slot >= this.#target || this.#workers.has(slot)) return
+    this.#launch(slot)
   }
 
   /** Ends workers that spin or hold too much memory. */
@@ -193,7 +231,7 @@ export class WorkerHost {
       const late = Math.max(0, now - this.#lastLook - 2 * HEARTBEAT_MS)
       this.#lastLook = now
       for (const worker of this.workers) {
-        worker.look(now, late, this.#stuckMs)
+        worker.look(now, late, this.#stuckMs, this.#startMs)
         worker.lookAtMemory(this.#heapBytes, this.#externalBytes)
       }
       this.#look()

@@ -21,7 +21,6 @@ const GARBAGE_BYTES = 1024 * 1024 * 1024
 
 /** A thread that was told to stop and did not is ended after this long. */
 const END_MS = 2_000
-
 export class HostedWorker {
   readonly slot: number
   readonly place: Place
@@ -46,6 +45,8 @@ export class HostedWorker {
   #reason: SignalboxError | undefined
   #lastBeat = 0
   #lastBeatAt = 0
+  /** When it was looked at first. */
+  #startedAt: number | undefined
   #askingMemory = false
 
   constructor(slot: number, init: WorkerInit, thread: Worker, port: MessagePort, around: Around) {
@@ -58,7 +59,7 @@ export class HostedWorker {
     this.ready = this.#ready.promise
     this.gone = this.#gone.promise
     this.ready.catch(() => {})
-    thread.on('message', (message: FromWorker) => this.#message(message))
+    thread.on('message', (message: FromWorker) => this.#receive(message))
     thread.on('error', error => {
       this.#reason ??= this.#died(error)
     })
@@ -75,11 +76,15 @@ export class HostedWorker {
 
   /** Asks the worker's boot module something. */
   request(verb: string, payload: unknown): Promise<unknown> {
+    if (this.state === 'gone') return Promise.reject(this.#reason)
     const id = this.#ids++
     const request = Promise.withResolvers<unknown>()
-    this.#requests.set(id, request)
-    if (this.state === 'gone') request.reject(this.#reason)
-    else this.post({ type: 'request', id, verb, payload })
+    try {
+      this.post({ type: 'request', id, verb, payload })
+      this.#requests.set(id, request)
+    } catch (cause) {
+      request.reject(unencodable(cause))
+    }
     return request.promise
   }
 
@@ -119,10 +124,20 @@ export class HostedWorker {
     timer.cancel()
   }
 
-  /** Ends the thread when its event loop has not turned for `stuckMs`; `lateMs` of that are forgiven. */
-  look(now: number, lateMs: number, stuckMs: number): void {
+  /**
+   * Ends the thread when its event loop has not turned for `stuckMs`, or when it is not ready after `startMs`: loading
+   * modules takes its time without a turn. `lateMs` are forgiven.
+   */
+  look(now: number, lateMs: number, stuckMs: number, startMs: number): void {
+    this.#startedAt = (this.#startedAt ?? now) + lateMs
+    if (this.state === 'starting') {
+      this.#lastBeatAt = now
+      if (now - this.#startedAt < startMs) return
+      this.kill(`it was not ready after ${startMs} ms: a module that it loads does not come to its end`)
+      return
+    }
     const beat = Atomics.load(this.#beats, 0)
-    if (beat !== this.#lastBeat || this.state === 'starting') {
+    if (beat !== this.#lastBeat) {
       this.#lastBeat = beat
       this.#lastBeatAt = now
       return
@@ -157,8 +172,21 @@ export class HostedWorker {
 
   /** Ends the thread at once. */
   kill(reason: string): void {
-    this.#reason ??= new SignalboxError('SIGNALBOX_WORKER_LOST', `worker ${this.slot} was ended: ${reason}`)
+    this.#reason ??= new SignalboxError(this.#lostCode(), `worker ${this.slot} was ended: ${reason}`)
     void this.#thread.terminate()
+  }
+
+  /** User code can write to this port as well, by mistake: nothing it says may take the node down. */
+  #receive(message: FromWorker): void {
+    try {
+      this.#message(message)
+    } catch (error) {
+      const { log } = this.#around
+      log.warn(
+        { worker: this.slot, err: error },
+        'a message from a worker makes no sense; parentPort is not for services',
+      )
+    }
   }
 
   #message(message: FromWorker): void {
@@ -212,21 +240,29 @@ export class HostedWorker {
   #died(error: unknown): SignalboxError {
     const { code, message } = error as { code?: string; message?: string }
     const why = code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'it ran out of heap' : (message ?? String(error))
-    const wire = this.wasReady ? 'SIGNALBOX_WORKER_LOST' : 'SIGNALBOX_WORKER_START'
-    return new SignalboxError(wire, `worker ${this.slot} died: ${why}`, { cause: error })
+    return new SignalboxError(this.#lostCode(), `worker ${this.slot} died: ${why}`, { cause: error })
+  }
+
+  #lostCode(): 'SIGNALBOX_WORKER_LOST' | 'SIGNALBOX_WORKER_START' {
+    return this.wasReady ? 'SIGNALBOX_WORKER_LOST' : 'SIGNALBOX_WORKER_START'
   }
 
   #exited(code: number): void {
     this.state = 'gone'
     const reason =
-      this.#reason ??
-      new SignalboxError('SIGNALBOX_WORKER_LOST', `worker ${this.slot} ended with exit code ${code}`)
+      this.#reason ?? new SignalboxError(this.#lostCode(), `worker ${this.slot} ended with exit code ${code}`)
     this.#reason = reason
     this.#ready.reject(reason)
     for (const request of this.#requests.values()) request.reject(reason)
+    this.#requests.clear()
     for (const controller of this.#cpu.values()) controller.abort()
     this.#gone.resolve(reason)
   }
+}
+
+function unencodable(cause: unknown): SignalboxError {
+  const message = `a value cannot travel to a worker: ${(cause as Error).message}`
+  return new SignalboxError('SIGNALBOX_CODEC_UNENCODABLE', message, { cause })
 }
 
 function mebibytes(bytes: number): number {

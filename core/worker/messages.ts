@@ -1,7 +1,7 @@
 /** What a worker thread and its node say to each other on the control port. */
 import type { MessagePort } from 'node:worker_threads'
-import type { WireError } from '../errors.ts'
 import type { Address } from '../actor/address.ts'
+import type { WireError } from '../errors.ts'
 import type { Balance } from '../router/balance.ts'
 import type { DirectoryChange } from '../router/directory.ts'
 import type { Place } from '../router/place.ts'

@@ -8,7 +8,7 @@ import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
 import { ControlPort } from './control-port.ts'
 import type { ToWorker, WorkerInit } from './messages.ts'
-import { type BootModule, WorkerContext } from './worker-context.ts'
+import { type BootModule, WorkerContext, type WorkerHooks } from './worker-context.ts'
 import { WorkerRouter } from './worker-router.ts'
 
 type GcEntry = PerformanceEntry & { detail: { kind: number } }
@@ -30,7 +30,10 @@ const router: WorkerRouter = new WorkerRouter(
   new RouterPipes(init.routerPort, (from, body, attachments) => router.receive(from, body, attachments)),
 )
 const control = new ControlPort(port)
-const context = new WorkerContext(init, system, router, control, log)
+const context = new WorkerContext(init, system, control, log)
+
+/** Undefined until the boot module has done its work. */
+let hooks: WorkerHooks | undefined
 
 // Before the boot module: other workers may be talking already.
 port.on('message', (message: ToWorker) => {
@@ -40,7 +43,7 @@ port.on('message', (message: ToWorker) => {
 })
 
 const { default: boot } = (await import(init.boot)) as { default: BootModule }
-const hooks = await boot(context)
+hooks = await boot(context)
 control.post({ type: 'ready' })
 
 async function receive(message: ToWorker): Promise<void> {
@@ -73,14 +76,14 @@ async function receive(message: ToWorker): Promise<void> {
       await drain(message.handover)
       return
     case 'stop':
-      await hooks.stop?.()
+      await hooks?.stop?.()
       await system.shutdown()
       process.exit(0)
   }
 }
 
 async function drain(handover: boolean): Promise<void> {
-  await hooks.drain?.(handover)
+  await hooks?.drain?.(handover)
   // When the whole node goes, nobody says that nothing more comes: all are idle when all have drained.
   if (handover) await router.finished()
   await router.drained()
@@ -89,7 +92,7 @@ async function drain(handover: boolean): Promise<void> {
 
 async function answer({ id, verb, payload }: Extract<ToWorker, { type: 'request' }>): Promise<void> {
   try {
-    const handler = hooks.requests?.[verb] ?? context.requests[verb]
+    const handler = hooks?.requests?.[verb] ?? context.requests[verb]
     if (!handler) throw new SignalboxError('SIGNALBOX_USAGE', `a worker knows no request '${verb}'`)
     control.post({ type: 'reply', id, value: await (handler as (payload: unknown) => unknown)(payload) })
   } catch (thrown) {

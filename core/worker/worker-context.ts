@@ -9,7 +9,6 @@ import type { Place } from '../router/place.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { ControlPort } from './control-port.ts'
 import type { WorkerInit } from './messages.ts'
-import type { WorkerRouter } from './worker-router.ts'
 
 /** What a boot module gives back. */
 export interface WorkerHooks {
@@ -48,29 +47,22 @@ export class WorkerContext {
   readonly log: Logger
   /** What every worker answers to its node. */
   readonly requests: NonNullable<WorkerHooks['requests']>
-  readonly #router: WorkerRouter
   readonly #control: ControlPort
   readonly #singletons = new Map<Address, ActorSpec>()
   readonly #declared = new Map<Address, Placement>()
 
-  constructor(
-    init: WorkerInit,
-    system: ActorSystem,
-    router: WorkerRouter,
-    control: ControlPort,
-    log: Logger,
-  ) {
+  constructor(init: WorkerInit, system: ActorSystem, control: ControlPort, log: Logger) {
     this.place = init.place
     this.node = init.node
     this.slot = init.slot
     this.config = init.config
     this.system = system
     this.log = log
-    this.#router = router
     this.#control = control
     this.requests = {
       inspect: () => system.inspect(),
-      ask: ({ to, payload, timeoutMs }: CallRequest) => system.ask(to, payload, timeoutMs ? { timeoutMs } : {}),
+      ask: ({ to, payload, timeoutMs }: CallRequest) =>
+        system.ask(to, payload, timeoutMs ? { timeoutMs } : {}),
       tell: ({ to, payload }: CallRequest) => system.tell(to, payload),
     }
   }

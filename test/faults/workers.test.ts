@@ -26,7 +26,10 @@ for (const fault of ['spin', 'heap', 'exit', 'throw', 'reject', 'buffers']) {
     await until(() => bus.node.host.replaced > replacedBefore, 'the worker is replaced', 10_000)
     assert.ok(Date.now() - start < 3_000 + 500, `found after ${Date.now() - start} ms`)
     assert.equal(await broken, 'connection broken')
-    await until(() => bus.node.host.workers.every(({ state }) => state === 'ready'), 'the new worker is ready')
+    await until(
+      () => bus.node.host.workers.every(({ state }) => state === 'ready'),
+      'the new worker is ready',
+    )
     const before = load.ok
     await until(() => load.ok > before + 100, 'load goes on')
     await load.stop()
