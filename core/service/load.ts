@@ -21,7 +21,12 @@ export async function findServices(folder: string): Promise<string[]> {
   return entries
     .filter(entry => entry.isFile() && SERVICE_FILE.test(entry.name) && !NO_SERVICE.test(entry.name))
     .map(entry => join(entry.parentPath, entry.name))
-    .filter(file => !relative(folder, file).split(sep).some(part => /^[._]/.test(part) || part === 'node_modules'))
+    .filter(
+      file =>
+        !relative(folder, file)
+          .split(sep)
+          .some(part => /^[._]/.test(part) || part === 'node_modules'),
+    )
     .sort()
 }
 
