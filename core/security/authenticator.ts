@@ -102,7 +102,7 @@ export class Authenticator {
   }
 
   #accepted(names: readonly string[]): SecurityDefinition[] {
-    const found = names.map(name => {
+    const found = [...new Set(names)].map(name => {
       const definition = this.#definitions.get(name)
       if (definition !== undefined) return definition
       throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `there is no security definition '${name}'`)

@@ -53,7 +53,8 @@ const argon2 = typeof crypto.argon2 === 'function' ? promisify(crypto.argon2) : 
 
 /**
  * Hashes a password with a new salt. Takes tens of milliseconds and 19 MiB, on the thread pool.
- * Throws SIGNALBOX_INPUT_INVALID for a password that {@link isAcceptablePassword} refuses.
+ * Throws SIGNALBOX_INPUT_INVALID for an empty, too long or not well-formed one, or one with
+ * control characters.
  */
 export async function hashPassword(password: string, algorithm = preferred()): Promise<string> {
   const text = preparePassword(password)
