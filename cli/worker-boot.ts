@@ -65,7 +65,7 @@ async function startChannels(worker: WorkerContext, configs: EndpointConfig[]): 
   const channels: ChannelActor[] = []
   for (const { name, type, options } of configs) {
     const transport = transportNamed(type)
-    const channel = channelActor(worker.system, transport, name, options)
+    const channel = channelActor(worker.system, transport, { name, options })
     const placement = transport.channel!.placement
     worker.declare(`channel/${type}/${name}`, { placement, spec: channel.spec })
     channels.push(channel)

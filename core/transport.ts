@@ -43,6 +43,8 @@ export interface Inbound {
   attributes: Record<string, unknown>
   /** Address of the actor that handles it, e.g. `service/orders.create`; defaults to the channel's own target. */
   target?: string
+  /** Security definitions of which one must let it in; overrides those of the channel. */
+  security?: readonly string[]
   /** Correlation id the sender gave; the bus makes one when it is missing. */
   cid?: string
   /** W3C `traceparent` the sender gave. */

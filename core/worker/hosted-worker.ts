@@ -14,6 +14,7 @@ interface Around {
   router: Router
   cpu: CpuPool
   log: Logger
+  onReady?: ((worker: HostedWorker) => Promise<void>) | undefined
 }
 
 /** Garbage that a heap may hold beside what is in use: V8 collects it late. */
@@ -193,9 +194,7 @@ export class HostedWorker {
     const { router } = this.#around
     switch (message.type) {
       case 'ready':
-        if (this.state === 'starting') this.state = 'ready'
-        this.wasReady = true
-        this.#ready.resolve()
+        void this.#becomeReady()
         return
       case 'register':
         router.register({ address: message.address, balance: message.balance, place: this.place })
@@ -222,6 +221,17 @@ export class HostedWorker {
       case 'cpuCancel':
         this.#cpu.get(message.id)?.abort()
     }
+  }
+
+  async #becomeReady(): Promise<void> {
+    try {
+      await this.#around.onReady?.(this)
+    } catch (error) {
+      this.#around.log.warn({ worker: this.slot, err: error }, 'worker could not be brought up to date')
+    }
+    if (this.state === 'starting') this.state = 'ready'
+    this.wasReady = true
+    this.#ready.resolve()
   }
 
   async #runCpu({ id, file, payload, timeoutMs }: Extract<FromWorker, { type: 'cpu' }>): Promise<void> {
