@@ -149,7 +149,7 @@ function receiver(
     const origin: Origin = { channel: { transport, name, attributes: message.attributes }, identity }
     const options: AskOptions = {
       cid,
-      headers: message.headers,
+      headers: identity ? withoutCredentials(message.headers) : message.headers,
       trace: message.traceparent,
       origin,
       timeoutMs: message.timeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -185,6 +185,12 @@ function withCid(error: SignalboxError, cid: string): SignalboxError {
 function notConnected(name: string, last: SignalboxError | undefined): SignalboxError {
   const why = last ? `: ${last.message}` : ''
   return new SignalboxError('SIGNALBOX_NOT_CONNECTED', `channel ${name} is not connected${why}`)
+}
+
+/** What let a message in is nobody else's business. */
+function withoutCredentials(headers: Record<string, string>): Record<string, string> {
+  const { authorization: _, 'x-api-key': __, ...others } = headers
+  return others
 }
 
 async function admitted(admission: Promise<Identity>, cid: string): Promise<Identity> {

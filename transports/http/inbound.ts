@@ -11,6 +11,8 @@ import type { Match, Route } from './routes.ts'
 export interface ClientCertificate {
   subject: Record<string, unknown>
   issuer: Record<string, unknown>
+  /** Subject alternative names with their type, e.g. `DNS:partner.example`. */
+  altNames?: string[]
   fingerprint256: string
   /** Whether it was issued by an authority of `tls.ca`. */
   authorized: boolean
@@ -113,6 +115,7 @@ function clientCertificate(socket: TLSSocket): ClientCertificate | undefined {
         : {
             subject: { ...peer.subject },
             issuer: { ...peer.issuer },
+            ...(peer.subjectaltname && { altNames: peer.subjectaltname.split(', ') }),
             fingerprint256: peer.fingerprint256,
             authorized: socket.authorized,
           }
