@@ -60,7 +60,7 @@ export class Deployer {
    * Stores the source of a service file and deploys it. A source that does not load changes nothing: rejects with
    * SIGNALBOX_SERVICE_LOAD or SIGNALBOX_SERVICE_INVALID, with file and line.
    */
-  deploy(file: string, source: string): Promise<DeployResult> {
+  async deploy(file: string, source: string): Promise<DeployResult> {
     const path = this.#pathOf(file)
     return this.#serial(async () => {
       await mkdir(dirname(path), { recursive: true })
@@ -80,7 +80,7 @@ export class Deployer {
   }
 
   /** Removes a service file and ends its service. Rejects with SIGNALBOX_NOT_FOUND. */
-  remove(file: string): Promise<void> {
+  async remove(file: string): Promise<void> {
     const path = this.#pathOf(file)
     return this.#serial(async () => {
       try {

@@ -24,6 +24,7 @@ export class HttpInbound implements Inbound {
   attributes: Record<string, unknown>
   cid: string
   target?: string
+  security?: readonly string[]
   traceparent?: string
   timeoutMs?: number
   bytes: number
@@ -39,6 +40,7 @@ export class HttpInbound implements Inbound {
     this.cid = cid
     this.bytes = 0
     if (route.target !== undefined) this.target = route.target
+    if (route.security !== undefined) this.security = route.security
     if (route.timeoutMs !== undefined) this.timeoutMs = route.timeoutMs
     if (headers.traceparent !== undefined) this.traceparent = headers.traceparent
   }
