@@ -3,7 +3,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ActorSystem } from '../actor/system.ts'
-import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
 import { ControlPort } from './control-port.ts'
@@ -46,7 +46,7 @@ async function receive(message: ToWorker): Promise<void> {
       router.connect(message.place, message.port)
       return
     case 'lost':
-      router.lost(message.place, toSignalboxError(message.error, 'SIGNALBOX_WORKER_LOST'))
+      router.lost(message.place, fromWire(message.error))
       return
     case 'directory':
       router.apply(message.change)
