@@ -130,6 +130,12 @@ test('a key lives in one place, whichever node asks, also after a worker was rep
     'keys are spread over the workers of both nodes',
   )
   await bothAgree()
+  // A program that attaches to one node or the other finds it there as well.
+  for (const client of [east, west]) {
+    const found = await client.invoke<{ pid: number; thread: number }>('account#7', {})
+    const { value } = await relay<{ pid: number; thread: number }>(east, 'account#7', {})
+    assert.deepEqual([found.pid, found.thread], [value!.pid, value!.thread])
+  }
   const place = await relay<{ pid: number; thread: number }>(east, 'account#7', {})
   const lost = await relay(west, 'account#7', { exit: true })
   assert.equal(lost.error?.code, 'SIGNALBOX_WORKER_LOST')
