@@ -146,7 +146,8 @@ function receiver(
     // An open channel pays nothing for the question.
     const admission = authenticate(message)
     const identity = admission && (await admitted(admission, cid))
-    const origin: Origin = { channel: { transport, name, attributes: message.attributes }, identity }
+    const channel = { transport, name, attributes: message.attributes }
+    const origin: Origin = identity ? { channel, identity } : { channel }
     const options: AskOptions = {
       cid,
       headers: identity ? withoutCredentials(message.headers) : message.headers,
