@@ -97,7 +97,9 @@ export function channelActor(
     },
     openWithin: async ms => {
       const late = Promise.withResolvers<never>()
-      const timer = system.clock.after(ms, () => late.reject(endpoint.lastError ?? notConnected(name, undefined)))
+      const timer = system.clock.after(ms, () =>
+        late.reject(endpoint.lastError ?? notConnected(name, undefined)),
+      )
       await Promise.race([endpoint.opened, late.promise]).finally(() => timer.cancel())
     },
     drain: handing => endpoint.drain(({ channel }) => channel.drain(handing)),

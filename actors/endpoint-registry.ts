@@ -1,9 +1,10 @@
 /** The channels and connections of a worker: started, changed and removed while it runs. */
-import { nearest } from '../core/schema.ts'
+
 import { SignalboxError } from '../core/errors.ts'
+import { nearest } from '../core/schema.ts'
 import type { Connection, Transport } from '../core/transport.ts'
 import type { WorkerContext } from '../core/worker/worker-context.ts'
-import { type ChannelActor, channelActor, type ChannelGuard } from './channel-host.ts'
+import { type ChannelActor, type ChannelGuard, channelActor } from './channel-host.ts'
 import { type ConnectionActor, connectionActor } from './connection-host.ts'
 
 /** A channel or connection with options that are valid, complete, and have their secrets filled in. */

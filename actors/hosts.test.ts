@@ -267,7 +267,9 @@ test('failed sends do not restart the connection, however many', async () => {
 
 test('a transport without the side that is asked for is refused', () => {
   const system = new ActorSystem()
-  assert.throws(() => channelActor(system, transport({}), { name: 'x', options: {} }), { code: 'SIGNALBOX_TRANSPORT_UNKNOWN' })
+  assert.throws(() => channelActor(system, transport({}), { name: 'x', options: {} }), {
+    code: 'SIGNALBOX_TRANSPORT_UNKNOWN',
+  })
   assert.throws(() => connectionActor(system, transport({}), 'x', {}), {
     code: 'SIGNALBOX_TRANSPORT_UNKNOWN',
   })

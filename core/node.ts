@@ -4,8 +4,8 @@ import { SignalboxError } from './errors.ts'
 import { type NetworkOptions, Router } from './router/router.ts'
 import { createLogger, type Logger } from './telemetry/log.ts'
 import { CpuPool } from './worker/cpu-pool.ts'
-import type { HostedWorker } from './worker/hosted-worker.ts'
 import { WorkerHost, type WorkerLimits } from './worker/host.ts'
+import type { HostedWorker } from './worker/hosted-worker.ts'
 
 export interface NodeOptions {
   /** Unique in the cluster; letters, digits, dots and dashes. Default `node`. */

@@ -11,7 +11,7 @@ import { Net, type NetOptions, type PeerInfo } from './net.ts'
 import { nodeOf, type Place, placeOfClient } from './place.ts'
 import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader, PLACE } from './router-frames.ts'
 import type { Forwarded } from './router-pipe.ts'
-import { type Announcement, Singletons } from './singletons.ts'
+import { Singletons } from './singletons.ts'
 
 /** What a worker is to the router. */
 export interface RouterWorker {

@@ -1,5 +1,5 @@
 /** What runs in a worker thread: the actor system, its part of the router, and the boot module's actors. */
-import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks'
+import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ActorSystem } from '../actor/system.ts'
@@ -19,7 +19,9 @@ const log = createLogger({ node: init.node, worker: init.slot })
 const beats = new Int32Array(init.heartbeat)
 setInterval(() => Atomics.add(beats, 0, 1), init.heartbeatMs)
 new PerformanceObserver(list => {
-  const full = list.getEntries().some(entry => (entry as GcEntry).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
+  const full = list
+    .getEntries()
+    .some(entry => (entry as GcEntry).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
   if (full) Atomics.store(beats, 1, Math.round(getHeapStatistics().used_heap_size / 1_048_576))
 }).observe({ entryTypes: ['gc'] })
 
