@@ -3,6 +3,7 @@ import type { ActorSpec, ActorSystem, AskOptions } from '../core/actor/index.ts'
 import { type IdSource, idSource } from '../core/clock.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Origin } from '../core/service/invocation.ts'
+import type { Identity } from '../core/service/service.ts'
 import type { Channel, Inbound, Outbound, Transport, TransportContext } from '../core/transport.ts'
 import { Endpoint } from './endpoint.ts'
 
@@ -13,25 +14,48 @@ export interface ChannelActor {
    * error when it cannot listen, or when trying again is of no use.
    */
   opened(): Promise<void>
+  /** Resolves when it is open; rejects with its last error when it is not after `ms`. */
+  openWithin(ms: number): Promise<void>
   /** Takes no more messages and resolves when those in flight are settled. */
   drain(handover: boolean): Promise<void>
+  /** Another actor takes its place on the same endpoint: its drain at the end is a handover. */
+  supersede(): void
+  /** Takes new options and security without a new channel. False: it takes a new one. */
+  reconfigure(config: ChannelConfig): Promise<boolean>
 }
+
+/** A channel as its actor needs it; options are valid and have their defaults. */
+export interface ChannelConfig {
+  name: string
+  options: unknown
+  /** Security definitions of which one must let a message in. */
+  security?: readonly string[] | undefined
+}
+
+/** Lets a message in and says who sent it. Rejects with SIGNALBOX_UNAUTHENTICATED, SIGNALBOX_FORBIDDEN. */
+export type ChannelGuard = (names: readonly string[], message: Inbound) => Promise<Identity>
 
 const makeCid: IdSource = idSource()
 const DEFAULT_TIMEOUT_MS = 30_000
 
-/** Makes the actor of a channel; `options` are validated and have their defaults. */
+/** Makes the actor of a channel. */
 export function channelActor(
   system: ActorSystem,
   transport: Transport,
-  name: string,
-  options: unknown,
+  config: ChannelConfig,
+  guard: ChannelGuard = noGuard,
 ): ChannelActor {
+  const { name } = config
+  let { options, security } = config
+  let handover = false
   const side = transport.channel
   if (!side) {
     throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', `transport ${transport.name} has no channels`)
   }
-  const receive = receiver(system, transport.name, name)
+  const receive = receiver(system, transport.name, name, message => {
+    const names = message.security ?? security
+    return names === undefined || names.length === 0 ? undefined : guard(names, message)
+  })
   const endpoint = new Endpoint({
     name: `channel/${transport.name}/${name}`,
     create: (context: TransportContext) => opening(side.create(options as never, context), receive),
@@ -54,7 +78,10 @@ export function channelActor(
           envelope.reject(toSignalboxError(thrown, 'SIGNALBOX_NOT_CONNECTED'))
         }
       },
-      stopped: () => endpoint.close(),
+      stopped: async () => {
+        await endpoint.drain(({ channel }) => channel.drain(handover))
+        await endpoint.close()
+      },
       inspect: () => ({
         endpoint: endpoint.instance?.channel.endpoint(),
         connection: endpoint.state,
@@ -68,8 +95,27 @@ export function channelActor(
       const error = await opened
       if (error && (!error.retryable || error.code === 'SIGNALBOX_LISTEN_FAILED')) throw error
     },
-    drain: handover => endpoint.drain(({ channel }) => channel.drain(handover)),
+    openWithin: async ms => {
+      const late = Promise.withResolvers<never>()
+      const timer = system.clock.after(ms, () => late.reject(endpoint.lastError ?? notConnected(name, undefined)))
+      await Promise.race([endpoint.opened, late.promise]).finally(() => timer.cancel())
+    },
+    drain: handing => endpoint.drain(({ channel }) => channel.drain(handing)),
+    supersede: () => {
+      handover = true
+    },
+    reconfigure: async next => {
+      if (!(await endpoint.instance?.channel.reconfigure?.(next.options))) return false
+      options = next.options
+      security = next.security
+      return true
+    },
   }
+}
+
+/** Without security definitions nobody may enter a channel that names some. */
+async function noGuard(names: readonly string[]): Promise<never> {
+  throw new SignalboxError('SIGNALBOX_UNAUTHENTICATED', `there is no security definition ${names.join(', ')}`)
 }
 
 interface OpenChannel {
@@ -87,6 +133,7 @@ function receiver(
   system: ActorSystem,
   transport: string,
   name: string,
+  authenticate: (message: Inbound) => Promise<Identity> | undefined,
 ): (message: Inbound) => Promise<Outbound> {
   return async message => {
     if (message.target === undefined) {
@@ -96,17 +143,20 @@ function receiver(
       )
     }
     const cid = message.cid ?? makeCid()
-    const origin: Origin = { channel: { transport, name, attributes: message.attributes } }
+    // An open channel pays nothing for the question.
+    const admission = authenticate(message)
+    const identity = admission && (await admitted(admission, cid))
+    const channel = { transport, name, attributes: message.attributes }
+    const origin: Origin = identity ? { channel, identity } : { channel }
     const options: AskOptions = {
       cid,
-      headers: message.headers,
+      headers: identity ? withoutCredentials(message.headers) : message.headers,
       trace: message.traceparent,
       origin,
       timeoutMs: message.timeoutMs ?? DEFAULT_TIMEOUT_MS,
-      ...(message.bytes !== undefined && { bytes: message.bytes }),
+      bytes: message.bytes ?? 0,
+      signal: message.signal,
     }
-    // Asking for the signal makes one; a channel that knows its sender is there until it answers gives none.
-    if ('signal' in message) options.signal = message.signal
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
       return {
@@ -136,4 +186,18 @@ function withCid(error: SignalboxError, cid: string): SignalboxError {
 function notConnected(name: string, last: SignalboxError | undefined): SignalboxError {
   const why = last ? `: ${last.message}` : ''
   return new SignalboxError('SIGNALBOX_NOT_CONNECTED', `channel ${name} is not connected${why}`)
+}
+
+/** What let a message in is nobody else's business. */
+function withoutCredentials(headers: Record<string, string>): Record<string, string> {
+  const { authorization: _, 'x-api-key': __, ...others } = headers
+  return others
+}
+
+async function admitted(admission: Promise<Identity>, cid: string): Promise<Identity> {
+  try {
+    return await admission
+  } catch (thrown) {
+    throw withCid(toSignalboxError(thrown, 'SIGNALBOX_UNAUTHENTICATED'), cid)
+  }
 }

@@ -2,22 +2,26 @@
  * Hot deployment: a new version of a service file is loaded by every worker first, and only when all could load it
  * does any of them run it.
  */
-import { createHash } from 'node:crypto'
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import { findServices, isServiceFile } from '../core/service/load.ts'
 import type { Logger } from '../core/telemetry/log.ts'
-import type { ServiceView } from './service-registry.ts'
+import { hashOf, type ServiceView, versionOf } from './service-registry.ts'
 
-/** The workers, as the deployer needs them. */
+/** A worker, as the deployer needs it. */
+export interface DeployWorker {
+  request(verb: string, payload: unknown): Promise<unknown>
+}
+
 export interface DeployTarget {
-  /** Asks every worker that runs; rejects when one of them fails. */
-  all(verb: string, payload: unknown): Promise<unknown[]>
-  /** Asks one worker. */
-  one(verb: string, payload: unknown): Promise<unknown>
-  /** Replaces all workers one after the other by fresh ones, without losing a message. */
-  roll(): Promise<void>
+  /** The workers that run now. */
+  workers(): DeployWorker[]
+  /**
+   * Replaces all workers by fresh ones that must load these files, without losing a message. Rejects, and leaves the
+   * old ones, when a fresh one cannot.
+   */
+  roll(files: string[]): Promise<void>
 }
 
 export interface DeployResult {
@@ -48,14 +52,15 @@ export class Deployer {
 
   /** Learns what the workers have loaded when they started. */
   async start(): Promise<void> {
-    for (const file of await this.#files()) this.#versions.set(file, await this.#versionOf(file))
+    const views = (await this.#oneWorker().request('services', undefined)) as ServiceView[]
+    for (const { file, version } of views) this.#versions.set(file, version)
   }
 
   /**
    * Stores the source of a service file and deploys it. A source that does not load changes nothing: rejects with
    * SIGNALBOX_SERVICE_LOAD or SIGNALBOX_SERVICE_INVALID, with file and line.
    */
-  deploy(file: string, source: string): Promise<DeployResult> {
+  async deploy(file: string, source: string): Promise<DeployResult> {
     const path = this.#pathOf(file)
     return this.#serial(async () => {
       await mkdir(dirname(path), { recursive: true })
@@ -63,7 +68,8 @@ export class Deployer {
       const pending = join(dirname(path), `_pending.${path.split(sep).at(-1)}`)
       await writeFile(pending, source)
       try {
-        await this.#target.one('tryService', { file, pending: this.#relative(pending), version: hash(source) })
+        const attempt = { file, path: this.#relative(pending), version: hashOf(source) }
+        await this.#oneWorker().request('prepareService', attempt)
         await rename(pending, path)
       } catch (error) {
         await rm(pending, { force: true })
@@ -74,7 +80,7 @@ export class Deployer {
   }
 
   /** Removes a service file and ends its service. Rejects with SIGNALBOX_NOT_FOUND. */
-  remove(file: string): Promise<void> {
+  async remove(file: string): Promise<void> {
     const path = this.#pathOf(file)
     return this.#serial(async () => {
       try {
@@ -110,46 +116,54 @@ export class Deployer {
     })
   }
 
-  /** Brings a worker that has just started to what the others run. */
-  async welcome(request: (verb: string, payload: unknown) => Promise<unknown>): Promise<void> {
-    const views = (await request('services', undefined)) as ServiceView[]
+  /** Brings a worker that has just started to what the files say now: they may have changed while it did. */
+  async welcome(worker: DeployWorker): Promise<void> {
+    const views = (await worker.request('services', undefined)) as ServiceView[]
     const has = new Map(views.map(view => [view.file, view.version]))
-    for (const [file, version] of this.#versions) {
-      if (has.get(file) === version) continue
-      await request('prepareService', { file, version })
-      await request('commitService', { file, version })
+    const files = await this.#files()
+    for (const file of has.keys()) if (!files.includes(file)) await worker.request('removeService', { file })
+    for (const file of files) {
+      const version = await this.#versionOf(file)
+      if (has.get(file) === version || !this.#versions.has(file)) continue
+      await worker.request('prepareService', { file, version })
+      await worker.request('commitService', { file, version })
     }
   }
 
   async #deploy(file: string): Promise<DeployResult> {
     const version = await this.#versionOf(file)
-    let names: string[]
+    const workers = this.#target.workers()
+    let name: unknown
     try {
-      names = (await this.#target.all('prepareService', { file, version })) as string[]
+      // One goes first, so that a file that takes a worker down takes no more than one.
+      for (const worker of workers) name = await worker.request('prepareService', { file, version })
     } catch (error) {
-      await this.#target.all('abandonService', { file })
+      await Promise.all(workers.map(worker => settled(worker.request('abandonService', { file }))))
       throw error
     }
-    await this.#target.all('commitService', { file, version })
+    await Promise.all(workers.map(worker => settled(worker.request('commitService', { file, version }))))
     this.#versions.set(file, version)
-    this.#log.info({ service: names[0], file, version }, 'service deployed')
-    await this.#rollWhenDue()
-    return { file, name: names[0]!, version }
+    this.#log.info({ service: name, file, version }, 'service deployed')
+    if (++this.#sinceRoll >= DEPLOYMENTS_PER_WORKER) await this.#roll()
+    return { file, name: name as string, version }
   }
 
   async #remove(file: string): Promise<void> {
     this.#versions.delete(file)
-    await this.#target.all('removeService', { file })
+    const workers = this.#target.workers()
+    await Promise.all(workers.map(worker => settled(worker.request('removeService', { file }))))
     this.#log.info({ file }, 'service removed')
   }
 
-  async #rollWhenDue(): Promise<void> {
-    if (++this.#sinceRoll >= DEPLOYMENTS_PER_WORKER) await this.#roll()
+  #oneWorker(): DeployWorker {
+    const worker = this.#target.workers()[0]
+    if (!worker) throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
+    return worker
   }
 
   async #roll(): Promise<void> {
     this.#sinceRoll = 0
-    await this.#target.roll()
+    await this.#target.roll([...this.#versions.keys()])
   }
 
   #report(file: string, thrown: unknown): void {
@@ -168,8 +182,8 @@ export class Deployer {
     return (await findServices(this.#folder)).map(path => this.#relative(path))
   }
 
-  async #versionOf(file: string): Promise<string> {
-    return hash(await readFile(join(this.#folder, file)))
+  #versionOf(file: string): Promise<string> {
+    return versionOf(join(this.#folder, file))
   }
 
   #relative(path: string): string {
@@ -188,6 +202,9 @@ export class Deployer {
   }
 }
 
-function hash(content: string | Buffer): string {
-  return createHash('sha256').update(content).digest('hex').slice(0, 12)
+/** A worker that dies meanwhile is replaced by one that loads what is in the files. */
+async function settled(request: Promise<unknown>): Promise<void> {
+  await request.catch((error: SignalboxError) => {
+    if (error.code !== 'SIGNALBOX_WORKER_LOST') throw error
+  })
 }

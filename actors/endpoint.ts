@@ -40,6 +40,7 @@ export class Endpoint<Instance extends EndpointInstance> {
   #timer: Timer | undefined
   #draining = false
   #first = Promise.withResolvers<SignalboxError | undefined>()
+  #opened = Promise.withResolvers<void>()
 
   constructor(options: EndpointOptions<Instance>) {
     this.#options = options
@@ -52,10 +53,16 @@ export class Endpoint<Instance extends EndpointInstance> {
   open(): Promise<SignalboxError | undefined> {
     if (this.state !== 'closed') return this.#first.promise
     this.#first = Promise.withResolvers()
+    this.#opened = Promise.withResolvers()
     this.#draining = false
     this.#attempt = 0
     void this.#connect()
     return this.#first.promise
+  }
+
+  /** Resolves when it is open. */
+  get opened(): Promise<void> {
+    return this.#opened.promise
   }
 
   /** Runs `drain` on what is open, and opens nothing any more. */
@@ -94,6 +101,7 @@ export class Endpoint<Instance extends EndpointInstance> {
       this.lastError = undefined
       this.#attempt = 0
       this.#first.resolve(undefined)
+      this.#opened.resolve()
     } catch (error) {
       await this.#lost(life, error)
     }

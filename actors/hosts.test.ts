@@ -34,7 +34,7 @@ async function channelSetUp(connect: () => Promise<void> = async () => {}) {
     endpoint: () => 'scripted:here',
   }
   const side = { options: Type.Object({}), placement: 'everyWorker' as const, create: () => channel }
-  const actor = channelActor(system, transport({ channel: side }), 'in', {})
+  const actor = channelActor(system, transport({ channel: side }), { name: 'in', options: {} })
   system.spawn('channel/scripted/in', actor.spec)
   const seen: Envelope[] = []
   let answer: (envelope: Envelope) => unknown = ({ payload }) => payload
@@ -127,7 +127,8 @@ test('a channel refuses a message that nobody is to handle, and one for somebody
   const system = new ActorSystem()
   const queue = { queue: 'no-target', maxAttempts: 1 }
   const { channel, connection } = memory
-  const inbound = channelActor(system, memory, 'in', parseOptions(channel!.options, queue, 'in'))
+  const options = parseOptions(channel!.options, queue, 'in')
+  const inbound = channelActor(system, memory, { name: 'in', options })
   system.spawn('channel/memory/in', inbound.spec)
   const outbound = connectionActor(
     system,
@@ -266,7 +267,7 @@ test('failed sends do not restart the connection, however many', async () => {
 
 test('a transport without the side that is asked for is refused', () => {
   const system = new ActorSystem()
-  assert.throws(() => channelActor(system, transport({}), 'x', {}), { code: 'SIGNALBOX_TRANSPORT_UNKNOWN' })
+  assert.throws(() => channelActor(system, transport({}), { name: 'x', options: {} }), { code: 'SIGNALBOX_TRANSPORT_UNKNOWN' })
   assert.throws(() => connectionActor(system, transport({}), 'x', {}), {
     code: 'SIGNALBOX_TRANSPORT_UNKNOWN',
   })

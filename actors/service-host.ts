@@ -5,6 +5,7 @@ import type { Envelope } from '../core/actor/envelope.ts'
 import type { ActorSpec, ActorSystem } from '../core/actor/index.ts'
 import { SignalboxError } from '../core/errors.ts'
 import type { ServiceRunner } from '../core/service/runner.ts'
+import type { Logger } from '../core/telemetry/log.ts'
 import type { Placement } from '../core/worker/worker-context.ts'
 
 const DEFAULT_CONCURRENCY = 256
@@ -35,7 +36,7 @@ export function serviceActor(system: ActorSystem, runner: ServiceRunner): ActorS
     behaviour: () => ({
       receive(_payload, envelope) {
         if (envelope.deadline !== 0) return runner.run(envelope)
-        const limit = new TimeLimit(envelope, system.clock.monotonic() + timeoutMs, runner.name)
+        const limit = new TimeLimit(envelope, system.clock.monotonic() + timeoutMs, runner.name, system.log)
         system.deadlines.add(limit)
         const running = runner.run(envelope)
         if (running instanceof Promise) return running.finally(() => system.deadlines.remove(limit))
@@ -50,17 +51,24 @@ export function serviceActor(system: ActorSystem, runner: ServiceRunner): ActorS
 class TimeLimit extends Expiring {
   readonly #envelope: Envelope
   readonly #name: string
+  readonly #log: Logger
 
-  constructor(envelope: Envelope, deadline: number, name: string) {
+  constructor(envelope: Envelope, deadline: number, name: string, log: Logger) {
     super()
     this.#envelope = envelope
     this.#name = name
+    this.#log = log
     this.deadline = deadline
   }
 
   expire(): void {
     const message = `service ${this.#name} took longer than its time limit`
     const error = new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', message)
+    // Nobody else will be told.
+    if (this.#envelope.kind === 'tell') {
+      const { cid } = this.#envelope.context
+      this.#log.warn({ service: this.#name, ...(cid !== undefined && { cid }), code: error.code }, message)
+    }
     this.#envelope.reject(error)
     this.#envelope.cancel(error)
   }

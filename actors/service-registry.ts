@@ -1,14 +1,16 @@
 /** The services of a worker: loaded from their files, replaced and removed while it runs. */
-import { join } from 'node:path'
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import type { ActorSystem } from '../core/actor/index.ts'
-import { SignalboxError } from '../core/errors.ts'
+import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
-import { type LoadedService, loadService } from '../core/service/load.ts'
+import { type LoadedService, loadService, loadServices } from '../core/service/load.ts'
 import { ServiceRunner } from '../core/service/runner.ts'
 import type { WorkerContext } from '../core/worker/worker-context.ts'
 import { servicePlacement } from './service-host.ts'
 
-/** A version of a service file: its content's hash, or `start` for what a worker found when it began. */
+/** A version of a service file: the hash of its content. */
 export type ServiceVersion = string
 
 /** What is known of a service that runs. */
@@ -17,15 +19,15 @@ export interface ServiceView {
   file: string
   version: ServiceVersion
   description?: string
+  /** JSON Schemas, where the service declares them. */
+  input?: unknown
+  output?: unknown
 }
 
-interface Running {
+/** A version of a service, running or ready to. */
+interface Prepared {
   name: string
   version: ServiceVersion
-  description: string | undefined
-}
-
-interface Prepared extends Running {
   runner: ServiceRunner
 }
 
@@ -35,7 +37,7 @@ export class ServiceRegistry {
   readonly #ports: ServicePorts
   readonly #folder: string
   /** By file, relative to the folder. */
-  readonly #running = new Map<string, Running>()
+  readonly #running = new Map<string, Prepared>()
   readonly #prepared = new Map<string, Prepared>()
 
   constructor(worker: WorkerContext, ports: ServicePorts, folder: string) {
@@ -45,30 +47,56 @@ export class ServiceRegistry {
     this.#folder = folder
   }
 
+  /** What runs, with its schemas as plain data. */
   list(): ServiceView[] {
-    return Array.from(this.#running, ([file, { name, version, description }]) => ({
-      name,
-      file,
-      version,
-      ...(description && { description }),
-    }))
+    return Array.from(this.#running, ([file, { name, version, runner }]) => {
+      const { description, input, output } = runner.type
+      return {
+        name,
+        file,
+        version,
+        ...(description && { description }),
+        ...(input && { input: JSON.parse(JSON.stringify(input)) as unknown }),
+        ...(output && { output: JSON.parse(JSON.stringify(output)) as unknown }),
+      }
+    })
   }
 
-  /** The class of a running service, for its schemas. */
-  runnerOf(name: string): ServiceRunner | undefined {
-    return this.#runners.get(name)
+  /** Loads everything there is, at the start; what does not load is in the errors. */
+  async start(): Promise<SignalboxError[]> {
+    const versions = new Map<string, ServiceVersion>()
+    const { services, errors } = await loadServices(this.#folder, async path => {
+      const version = await versionOf(path)
+      versions.set(relative(this.#folder, path), version)
+      return version
+    })
+    for (const service of services) {
+      try {
+        const { file } = service
+        this.#prepared.set(file, this.#prepare(service, versions.get(file)!))
+        this.commit(file, versions.get(file)!)
+      } catch (error) {
+        errors.push(toSignalboxError(error, 'SIGNALBOX_SERVICE_INVALID'))
+      }
+    }
+    return errors
   }
 
-  readonly #runners = new Map<string, ServiceRunner>()
-
-  /** Loads a version of a file without running it. Throws SIGNALBOX_SERVICE_LOAD, SIGNALBOX_SERVICE_INVALID. */
-  async prepare(file: string, version: ServiceVersion): Promise<string> {
-    const loaded = await loadService(this.#folder, join(this.#folder, file), version)
+  /**
+   * Loads a version of a file without running it; `path` is where it lies, if not in its place yet. Returns its
+   * name. Throws SIGNALBOX_SERVICE_LOAD, SIGNALBOX_SERVICE_INVALID.
+   */
+  async prepare(file: string, version: ServiceVersion, path = file): Promise<string> {
+    const loaded = await loadService(this.#folder, join(this.#folder, path), { version, as: file })
     this.#refuseTwin(loaded)
-    const { name, type } = loaded
+    const prepared = this.#prepare(loaded, version)
+    if (path === file) this.#prepared.set(file, prepared)
+    return loaded.name
+  }
+
+  #prepare({ name, type }: LoadedService, version: ServiceVersion): Prepared {
     const runner = new ServiceRunner(name, type, this.#ports)
-    this.#prepared.set(file, { name, version, description: type.description, runner })
-    return name
+    return { name, version, runner }
   }
 
   /** Runs what was prepared: calls from now on go to it, those under way finish on what ran before. */
@@ -79,9 +107,8 @@ export class ServiceRegistry {
     }
     this.#prepared.delete(file)
     const before = this.#running.get(file)
-    const { name, runner, description } = prepared
-    this.#running.set(file, { name, version, description })
-    this.#runners.set(name, runner)
+    const { name, runner } = prepared
+    this.#running.set(file, prepared)
     this.#worker.declareOrReplace(`service/${name}`, servicePlacement(this.#system, runner))
     if (before && before.name !== name) this.#end(before.name)
   }
@@ -99,7 +126,6 @@ export class ServiceRegistry {
   }
 
   #end(name: string): void {
-    this.#runners.delete(name)
     this.#worker
       .retire(`service/${name}`)
       .catch(error => this.#worker.log.error({ service: name, err: error }, 'service did not end'))
@@ -113,4 +139,14 @@ export class ServiceRegistry {
       })
     }
   }
+}
+
+/** The version of a file as it is now. */
+export async function versionOf(path: string): Promise<ServiceVersion> {
+  return hashOf(await readFile(path))
+}
+
+/** The version that a content is. */
+export function hashOf(content: string | Buffer): ServiceVersion {
+  return createHash('sha256').update(content).digest('hex').slice(0, 12)
 }

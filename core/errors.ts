@@ -324,6 +324,43 @@ export const ERRORS = {
     what: 'The node refuses a peer or client: its CURVE key is not known, or it speaks another protocol version.',
     fix: 'Add its public key to the peers or clients of the node.',
   },
+  // Security
+  SIGNALBOX_SECURITY_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    what: 'Credentials cannot be checked at the moment, for instance because the server of the signing keys is down.',
+    fix: 'Send again later; check that the node reaches the address in the details.',
+  },
+  SIGNALBOX_SECRET_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    what: 'There is no secret of this name.',
+    fix: 'Store it first, or mend the name in the reference.',
+  },
+  SIGNALBOX_SECRET_INVALID: {
+    status: 400,
+    retryable: false,
+    what: 'The name or the size of a secret is not allowed.',
+    fix: 'Use letters, digits, dots, dashes, underscores and slashes in names; keep values within the limit.',
+  },
+  SIGNALBOX_SECRET_KEY: {
+    status: 500,
+    retryable: false,
+    what: 'The master key is missing or malformed, others can read its file, or it is not the key of the secret.',
+    fix: 'Give the node the master key that the secrets were stored with, in a file of mode 0600 or the environment.',
+  },
+  SIGNALBOX_SECRET_TAMPERED: {
+    status: 500,
+    retryable: false,
+    what: 'The stored record of a secret is not what was written.',
+    fix: 'Store the secret again, and find out who else writes to the store.',
+  },
+  SIGNALBOX_POLICY_REFUSED: {
+    status: 500,
+    retryable: false,
+    what: 'The configuration breaks the security policy of its profile.',
+    fix: 'Mend what the findings in the details name, or allow it explicitly in the policy.',
+  },
 } as const satisfies Record<string, ErrorKind>
 
 /** A stable error code of the bus. */

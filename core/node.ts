@@ -4,6 +4,7 @@ import { SignalboxError } from './errors.ts'
 import { type NetworkOptions, Router } from './router/router.ts'
 import { createLogger, type Logger } from './telemetry/log.ts'
 import { CpuPool } from './worker/cpu-pool.ts'
+import type { HostedWorker } from './worker/hosted-worker.ts'
 import { WorkerHost, type WorkerLimits } from './worker/host.ts'
 
 export interface NodeOptions {
@@ -13,8 +14,10 @@ export interface NodeOptions {
   workers?: number
   /** Module that sets up the actors of a worker (its default export is a BootModule). */
   boot: URL
-  /** Plain data for the boot module. */
+  /** Plain data for the boot module, or a function that gives it at each start of a worker. */
   config?: unknown
+  /** Called when a worker has become ready; it counts as ready when this has resolved. */
+  onReady?: (worker: HostedWorker) => Promise<void>
   limits?: WorkerLimits
   /** The ZeroMQ port for other nodes and programs; absent: the node is alone. */
   network?: NetworkOptions
@@ -48,7 +51,8 @@ export class Node {
       nodeId: this.id,
       workers: options.workers ?? availableParallelism(),
       boot: options.boot,
-      config: options.config,
+      config: typeof options.config === 'function' ? (options.config as () => unknown) : () => options.config,
+      onReady: options.onReady,
       limits: options.limits,
       router: this.#router,
       cpu: this.#cpu,

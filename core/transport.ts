@@ -6,6 +6,7 @@
  * limits, metrics, traces and audit are written once, in the channel and connection actors.
  */
 import type { Static, TSchema } from 'typebox'
+import type { AbortSource } from './abort.ts'
 import type { Clock } from './clock.ts'
 import type { Logger } from './telemetry/log.ts'
 
@@ -42,14 +43,16 @@ export interface Inbound {
   attributes: Record<string, unknown>
   /** Address of the actor that handles it, e.g. `service/orders.create`; defaults to the channel's own target. */
   target?: string
+  /** Security definitions of which one must let it in; overrides those of the channel. */
+  security?: readonly string[]
   /** Correlation id the sender gave; the bus makes one when it is missing. */
   cid?: string
   /** W3C `traceparent` the sender gave. */
   traceparent?: string
   /** Overrides the channel's time limit, in milliseconds. */
   timeoutMs?: number
-  /** Aborted when the sender gives up (it hung up, its connection broke). */
-  signal?: AbortSignal
+  /** Aborted when the sender gives up (it hung up, its connection broke). Any AbortSignal will do. */
+  signal?: AbortSource
   /** Payload bytes as they came over the wire, for metrics and limits. */
   bytes?: number
 }

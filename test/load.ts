@@ -50,6 +50,16 @@ export class Load {
     this.#lines = Array.from({ length: connections }, () => this.#line())
   }
 
+  /** Opens connections until `threads` threads serve some: the kernel spreads them as it likes. */
+  async spread(threads: number): Promise<void> {
+    const seen = () => new Set(this.outcomes.flatMap(({ thread }) => thread ?? []))
+    while (seen().size < threads) {
+      const before = this.outcomes.length
+      this.#lines.push(this.#line())
+      await until(() => this.outcomes.length > before + 2 * this.#lines.length, 'requests are answered')
+    }
+  }
+
   get ok(): number {
     return this.outcomes.filter(({ status }) => status === 200).length
   }

@@ -24,7 +24,8 @@ export function keyOf(address: Address): string | undefined {
  * slashes, and after `#` any key. At most 512 characters. Throws SIGNALBOX_ADDRESS_INVALID.
  */
 export function checkAddress(address: Address): Address {
-  if (typeof address === 'string' && address.length <= MAX_LENGTH && SHAPE.test(baseOf(address))) return address
+  if (typeof address === 'string' && address.length <= MAX_LENGTH && SHAPE.test(baseOf(address)))
+    return address
   const shown = typeof address === 'string' ? address.slice(0, 80) : typeof address
   throw new SignalboxError(
     'SIGNALBOX_ADDRESS_INVALID',

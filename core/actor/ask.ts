@@ -1,6 +1,7 @@
 /** An ask under way: a promise, its deadline and its cancellation. */
+import type { AbortSource } from '../abort.ts'
 import { SignalboxError } from '../errors.ts'
-import { Expiring, type Deadlines } from './deadlines.ts'
+import { type Deadlines, Expiring } from './deadlines.ts'
 import type { Dependent, Envelope, ReplyHead, ReplyTo } from './envelope.ts'
 
 /** The answer to an ask with what the handler said beside it. */
@@ -15,7 +16,7 @@ export class Ask extends Expiring implements ReplyTo, Dependent {
   readonly #settle: (payload: unknown, head: ReplyHead | undefined) => void
   readonly #fail: (error: SignalboxError) => void
   #envelope: Envelope | undefined
-  #signal: AbortSignal | undefined
+  #signal: AbortSource | undefined
   #onAbort: (() => void) | undefined
   #parent: Envelope | undefined
 
@@ -31,7 +32,7 @@ export class Ask extends Expiring implements ReplyTo, Dependent {
   }
 
   /** Begins to watch deadline and signal. */
-  watch(envelope: Envelope, signal?: AbortSignal, parent?: Envelope): void {
+  watch(envelope: Envelope, signal?: AbortSource, parent?: Envelope): void {
     this.#envelope = envelope
     if (parent) {
       this.#parent = parent
@@ -80,7 +81,7 @@ export class Ask extends Expiring implements ReplyTo, Dependent {
 }
 
 /** The error for a caller's abort: its own reason when that is typed, so that a deadline stays a deadline. */
-export function cancellation(signal: AbortSignal): SignalboxError {
+export function cancellation(signal: AbortSource): SignalboxError {
   if (signal.reason instanceof SignalboxError) return signal.reason
   return new SignalboxError('SIGNALBOX_CANCELLED', undefined, { cause: signal.reason })
 }

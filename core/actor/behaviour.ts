@@ -1,4 +1,5 @@
 /** What the author of an actor writes, and what the actor can do. */
+import type { AbortSource } from '../abort.ts'
 import type { SignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Address } from './address.ts'
@@ -10,7 +11,8 @@ import type { RestartType, SupervisionPolicy } from './supervision.ts'
 export interface Behaviour {
   /**
    * Handles one message. What it returns (or the promise resolves with) answers an ask. What it throws answers
-   * the ask with an error, then the actor's supervisor restarts it with a new behaviour.
+   * the ask with an error, then the actor's supervisor restarts it with a new behaviour; not so for a message
+   * whose sender has given up, since to throw is the way to stop working on it.
    */
   receive(payload: unknown, envelope: Envelope, context: ActorContext): unknown
   /** Called before the first message, after every (re)start. Failing here counts as a failure of the actor. */
@@ -60,7 +62,7 @@ export interface AskOptions extends SendOptions {
   /** Time limit in milliseconds. Default: what `parent` has left, or 30,000; `Infinity` for none of its own. */
   timeoutMs?: number | undefined
   /** Cancels the ask, and the work for it. */
-  signal?: AbortSignal | undefined
+  signal?: AbortSource | undefined
   /** The message this ask belongs to: when that is cancelled or expires, so does the ask. */
   parent?: Envelope | undefined
 }
@@ -80,14 +82,24 @@ export interface ActorRef {
 export interface ActorContext {
   readonly self: ActorRef
   readonly log: Logger
-  /** Starts a child that this actor supervises. Children stop with their parent. */
+  /**
+   * Starts a child that this actor supervises, at the address of this one with the name added. Children stop
+   * with their parent. Throws SIGNALBOX_ADDRESS_TAKEN, SIGNALBOX_ADDRESS_INVALID, and SIGNALBOX_ACTOR_STOPPED when
+   * this actor is coming to its end.
+   */
   spawn(name: string, spec: ActorSpec): ActorRef
   /** Stops a child and resolves when it has; without one, ends this actor after the message it handles. */
   stop(child?: ActorRef): Promise<void>
   tell(to: Address, payload: unknown, options?: SendOptions): Promise<void> | undefined
   ask(to: Address, payload: unknown, options?: AskOptions): Promise<unknown>
-  /** Calls `down` of the behaviour once when the other actor stops, on whatever worker or node it lives. */
+  /**
+   * Calls `down` of the behaviour once when the other actor stops, on whatever worker or node it lives. A restart
+   * is no stop. Returns the way to stop watching; a restart or stop of this actor does so as well.
+   */
   monitor(address: Address): () => void
-  /** Like {@link monitor}, both ways, and a failure of one is a failure of the other (Erlang's link). */
+  /**
+   * Like {@link monitor}, both ways when the other actor lives on this worker: when one stops by a failure, that
+   * is a failure of the other (Erlang's link). Ends with a restart, as a monitor does: link in `started`.
+   */
   link(address: Address): void
 }

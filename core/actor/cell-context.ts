@@ -39,7 +39,7 @@ export class CellContext implements ActorContext {
   }
 
   monitor(address: Address): () => void {
-    return this.#cell.system.monitor(address, notice => this.#cell.notifyDown(notice))
+    return this.#cell.monitor(address, notice => this.#cell.notifyDown(notice))
   }
 
   link(address: Address): void {

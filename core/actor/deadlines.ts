@@ -2,7 +2,10 @@
 import type { Clock } from '../clock.ts'
 
 /** Deadlines are kept in buckets of this many milliseconds; one may pass late by that much, never early. */
-const TICK_MS = 10
+export const TICK_MS = 10
+
+/** Buckets left empty by removals that may stay until their time comes, beside one for each entry. */
+const MAX_EMPTY_BUCKETS = 4_096
 
 /** Something that expires. Entries are links of their bucket's list, so that removing one costs nothing. */
 export abstract class Expiring {
@@ -59,7 +62,6 @@ export class Deadlines {
 
   /** Registers an entry at its `deadline`, milliseconds on the monotonic clock. */
   add(entry: Expiring): void {
-    if (this.#size === 0) this.#passed = Math.floor(this.#clock.monotonic() / TICK_MS)
     const tick = Math.max(Math.ceil(entry.deadline / TICK_MS), this.#passed + 1)
     if (tick !== this.#lastTick) this.#lastBucket = this.#bucketOf(tick)
     Expiring.link(entry, this.#lastBucket)
@@ -74,27 +76,35 @@ export class Deadlines {
 
   #bucketOf(tick: number): Bucket {
     let bucket = this.#buckets.get(tick)
-    if (!bucket) this.#buckets.set(tick, (bucket = { first: undefined }))
+    if (!bucket) {
+      bucket = { first: undefined }
+      this.#buckets.set(tick, bucket)
+    }
     this.#lastTick = tick
     return bucket
   }
 
+  /** Looks again when the next bucket is due. With nothing to wait for the timer ends, and the buckets go. */
   #tick(): void {
     this.#ticking = true
-    this.#clock.after(TICK_MS, () => {
-      this.#expireUntil(Math.floor(this.#clock.monotonic() / TICK_MS))
+    const now = this.#clock.monotonic()
+    this.#clock.after((Math.floor(now / TICK_MS) + 1) * TICK_MS - now, () => {
       this.#ticking = false
-      if (this.#size > 0 || this.#buckets.size > 0) this.#tick()
+      this.#expireUntil(Math.floor(this.#clock.monotonic() / TICK_MS))
+      this.#dropEmpty()
+      if (this.#size > 0 && !this.#ticking) this.#tick()
     })
   }
 
   #expireUntil(now: number): void {
-    if (now - this.#passed > this.#buckets.size) {
+    const first = this.#passed + 1
+    // From here on, so that a deadline added by an entry that expires never falls into a bucket behind us.
+    this.#passed = Math.max(now, this.#passed)
+    if (now - first > this.#buckets.size) {
       for (const tick of [...this.#buckets.keys()].sort((a, b) => a - b)) if (tick <= now) this.#expire(tick)
     } else {
-      for (let tick = this.#passed + 1; tick <= now; tick++) this.#expire(tick)
+      for (let tick = first; tick <= now; tick++) this.#expire(tick)
     }
-    this.#passed = now
   }
 
   #expire(tick: number): void {
@@ -107,5 +117,11 @@ export class Deadlines {
       this.remove(entry)
       entry.expire()
     }
+  }
+
+  #dropEmpty(): void {
+    if (this.#size > 0 && this.#buckets.size <= this.#size + MAX_EMPTY_BUCKETS) return
+    for (const [tick, bucket] of this.#buckets) if (bucket.first === undefined) this.#buckets.delete(tick)
+    this.#lastTick = -1
   }
 }

@@ -1,5 +1,5 @@
 /** One message on the bus, as the actor that handles it sees it. */
-import { SignalboxError } from '../errors.ts'
+import type { SignalboxError } from '../errors.ts'
 import type { Address } from './address.ts'
 
 /** What an answer may say beside its payload; channels map it to their protocol. */

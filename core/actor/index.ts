@@ -13,5 +13,11 @@ export type {
 export type { Envelope, MessageContext, ReplyHead } from './envelope.ts'
 export type { KeyedSpec } from './keyed.ts'
 export type { Overflow } from './mailbox.ts'
-export { type Backoff, backoffMs, type RestartType, type Strategy, type SupervisionPolicy } from './supervision.ts'
+export {
+  type Backoff,
+  backoffMs,
+  type RestartType,
+  type Strategy,
+  type SupervisionPolicy,
+} from './supervision.ts'
 export { ActorSystem, type DeadLetter, type SystemOptions } from './system.ts'

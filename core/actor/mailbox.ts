@@ -1,4 +1,5 @@
 /** The bounded inbox of an actor: a ring that grows up to its capacity, and those who wait for a place in it. */
+import type { SignalboxError } from '../errors.ts'
 import type { Envelope } from './envelope.ts'
 
 /** What happens to a message for a full mailbox. */
@@ -11,6 +12,8 @@ export const MAX_WAITING = 65_536
 export interface Waiting {
   envelope: Envelope
   accepted: () => void
+  /** The actor stopped before there was a place. */
+  refused: (error: SignalboxError) => void
 }
 
 const FIRST_SIZE = 8
@@ -58,6 +61,18 @@ export class Mailbox {
   /** Takes the oldest message to make room for a newer one. */
   dropOldest(): Envelope | undefined {
     return this.#shift()
+  }
+
+  /** Takes everything out, those who wait as well: the actor has come to its end. */
+  clear(): { queued: Envelope[]; waiting: Waiting[] } {
+    const waiting = this.#waiting?.slice(this.#waitingHead) ?? []
+    this.#waiting = undefined
+    this.#waitingHead = 0
+    const queued: Envelope[] = []
+    for (let next = this.#shift(); next !== undefined; next = this.#shift()) queued.push(next)
+    this.#ring = NONE
+    this.#head = 0
+    return { queued, waiting }
   }
 
   /** Puts a message in the line outside. False: the line is full as well. */

@@ -9,7 +9,10 @@ export class Monitors {
   /** Returns the way to stop watching. */
   add(address: Address, notify: (notice: Down) => void): () => void {
     let watchers = this.#watchers.get(address)
-    if (!watchers) this.#watchers.set(address, (watchers = new Set()))
+    if (!watchers) {
+      watchers = new Set()
+      this.#watchers.set(address, watchers)
+    }
     // A function of its own: the same `notify` may watch twice.
     const watcher = (notice: Down) => notify(notice)
     watchers.add(watcher)

@@ -81,7 +81,10 @@ export function decide(
   const affected = affectedBy(policy.strategy, children, index)
   return {
     type: 'restart',
-    stop: affected.filter(other => other.id !== child.id).map(other => other.id).reverse(),
+    stop: affected
+      .filter(other => other.id !== child.id)
+      .map(other => other.id)
+      .reverse(),
     start: affected.filter(other => other.id === child.id || other.restart !== 'temporary').map(c => c.id),
     delayMs: backoffMs(policy.backoff, restarts.length, random),
   }
@@ -95,6 +98,7 @@ function affectedBy(strategy: Strategy, children: readonly ChildView[], index: n
 
 /** The pause before attempt number `attempt` (from 1). */
 export function backoffMs(backoff: Backoff, attempt: number, random: Random): number {
-  const full = Math.min(backoff.maxMs, backoff.minMs * backoff.factor ** (attempt - 1))
+  const growth = Math.min(backoff.factor ** (attempt - 1), Number.MAX_VALUE)
+  const full = Math.min(backoff.maxMs, backoff.minMs * growth)
   return full * (1 - backoff.jitter * random())
 }

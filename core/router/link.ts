@@ -77,6 +77,7 @@ export class Link {
       windowMessages,
       windowBytes,
       put: envelope => this.#put(envelope),
+      refuse: (envelope, error) => this.#system.deadLetter(envelope, error),
     })
   }
 
@@ -85,13 +86,17 @@ export class Link {
     return this.#asks.size + this.#outbound.waiting
   }
 
+  get closed(): boolean {
+    return this.#closed !== undefined
+  }
+
   /** Sends a tell or an ask. Undefined: it is on its way; a promise: it waits for credit, or was refused. */
   deliver(envelope: Envelope): Promise<void> | undefined {
     if (this.#closed) {
       this.#system.deadLetter(envelope, this.#closed)
       return refused(this.#closed)
     }
-    return this.#outbound.send(envelope, error => this.#system.deadLetter(envelope, error))
+    return this.#outbound.send(envelope)
   }
 
   /** Has `notify` called once when the actor there stops or the link is lost. */
@@ -150,7 +155,7 @@ export class Link {
     const asks = [...this.#asks.values()]
     this.#asks.clear()
     for (const envelope of asks) envelope.reject(error)
-    this.#outbound.fail(error, envelope => this.#system.deadLetter(envelope, error))
+    this.#outbound.fail(error)
     for (const message of this.#batch) if (message[0] === wire.TELL) this.#returnTell(message, error)
     this.#batch = []
     const incoming = [...this.#incoming.values()]
@@ -410,15 +415,17 @@ export class Link {
     this.#giveCredit()
   }
 
+  /** Only an actor of this thread can be watched over a link: a watch is never handed on. */
   #watch(id: number, address: Address): void {
-    if (this.#guest && !this.#guest.accepts(address)) {
-      this.#push([wire.DOWN, id, unknownAddress(address).toWire()])
-      return
-    }
     if (this.#watched.has(id) || (this.#guest && this.#watched.size >= MAX_GUEST_WATCHES)) {
       throw wire.malformed('a watch too many')
     }
-    const stop = this.#system.monitor(address, ({ reason }) => {
+    const hidden = this.#guest !== undefined && !this.#guest.accepts(address)
+    if (hidden || this.#system.cell(address) === undefined) {
+      this.#push([wire.DOWN, id, unknownAddress(address).toWire()])
+      return
+    }
+    const stop = this.#system.monitors.add(address, ({ reason }) => {
       this.#watched.delete(id)
       if (!this.#closed) this.#push([wire.DOWN, id, reason ? reason.toWire() : null])
     })

@@ -52,6 +52,8 @@ export interface OutboundOptions {
   windowBytes: number
   /** Sends a message now. */
   put(envelope: Envelope): void
+  /** Fails a message that will never be sent. */
+  refuse(envelope: Envelope, error: SignalboxError): void
 }
 
 export class Outbound {
@@ -77,7 +79,7 @@ export class Outbound {
   }
 
   /** Sends now (undefined) or when credit and the receiving mailbox allow. */
-  send(envelope: Envelope, refuse: (error: SignalboxError) => void): Promise<void> | undefined {
+  send(envelope: Envelope): Promise<void> | undefined {
     const lane = this.#lanes.size === 0 ? undefined : this.#lanes.get(envelope.to)
     if (lane === undefined && this.#messages > 0 && this.#bytes > 0) {
       this.#messages--
@@ -87,7 +89,7 @@ export class Outbound {
     if (this.#waiting >= MAX_WAITING) {
       const message = `${this.#waiting} messages wait on the link to ${this.#options.place}`
       const error = new SignalboxError('SIGNALBOX_LINK_SATURATED', message, { retryAfterMs: 1000 })
-      refuse(error)
+      this.#options.refuse(envelope, error)
       return refused(error)
     }
     return this.#wait(lane ?? this.#laneOf(envelope.to), envelope)
@@ -134,7 +136,7 @@ export class Outbound {
   }
 
   /** Fails everything that waits. */
-  fail(error: SignalboxError, refuse: (envelope: Envelope) => void): void {
+  fail(error: SignalboxError): void {
     const lanes = [...this.#lanes.values()]
     this.#lanes.clear()
     this.#line.clear()
@@ -142,7 +144,7 @@ export class Outbound {
     for (const { queue } of lanes) {
       for (let next = queue.shift(); next; next = queue.shift()) {
         if (!this.#leave(next)) continue
-        refuse(next.envelope)
+        this.#options.refuse(next.envelope, error)
         next.reject(error)
       }
     }

@@ -124,9 +124,10 @@ export class Router {
   }
 
   async close(): Promise<void> {
+    // The workers hear first that the others are gone, so that nothing waits for them.
+    await this.#net?.close()
     for (const worker of this.#workers.values()) worker.port.close()
     this.#workers.clear()
-    await this.#net?.close()
   }
 
   /** A change that began on this node: for its workers, its peers and its clients. */

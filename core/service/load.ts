@@ -2,7 +2,8 @@
 import { readdir } from 'node:fs/promises'
 import { join, relative, sep } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { SignalboxError } from '../errors.ts'
+import { SignalboxError, toSignalboxError } from '../errors.ts'
+import { loadError } from './load-error.ts'
 import { isServiceClass, type ServiceClass } from './service.ts'
 
 const SERVICE_FILE = /\.(?:ts|mts|js|mjs)$/
@@ -19,9 +20,9 @@ export async function findServices(folder: string): Promise<string[]> {
     throw cause
   }
   return entries
-    .filter(entry => entry.isFile() && SERVICE_FILE.test(entry.name) && !NO_SERVICE.test(entry.name))
+    .filter(entry => entry.isFile())
     .map(entry => join(entry.parentPath, entry.name))
-    .filter(file => !relative(folder, file).split(sep).some(part => /^[._]/.test(part) || part === 'node_modules'))
+    .filter(file => isServiceFile(relative(folder, file)))
     .sort()
 }
 
@@ -32,17 +33,36 @@ export interface LoadedService {
   file: string
 }
 
+export interface LoadOptions {
+  /** Loads the file anew for each version; modules it imports stay as they are. */
+  version?: string
+  /** Path below the folder that gives the service its name. Default: that of the file. */
+  as?: string
+}
+
+/** Whether a path can be that of a service file, by its name. */
+export function isServiceFile(path: string): boolean {
+  if (!SERVICE_FILE.test(path) || NO_SERVICE.test(path)) return false
+  return !path.split(sep).some(part => /^[._]/.test(part) || part === 'node_modules')
+}
+
 /**
  * Loads one file. Throws SIGNALBOX_SERVICE_LOAD with file and line when it does not load, and
  * SIGNALBOX_SERVICE_INVALID when its default export is no service.
  */
-export async function loadService(folder: string, file: string): Promise<LoadedService> {
-  const path = relative(folder, file)
+export async function loadService(
+  folder: string,
+  file: string,
+  options: LoadOptions = {},
+): Promise<LoadedService> {
+  const path = options.as ?? relative(folder, file)
+  const url = pathToFileURL(file)
+  if (options.version !== undefined) url.searchParams.set('version', options.version)
   let module: { default?: unknown }
   try {
-    module = await import(pathToFileURL(file).href)
+    module = await import(url.href)
   } catch (cause) {
-    throw loadError(path, cause)
+    throw await loadError(folder, file, cause, path)
   }
   const type = module.default
   if (!isServiceClass(type)) {
@@ -51,7 +71,7 @@ export async function loadService(folder: string, file: string): Promise<LoadedS
     })
   }
   const name = type.serviceName ?? path.replace(SERVICE_FILE, '').split(sep).join('.')
-  if (!SERVICE_NAME.test(name)) {
+  if (typeof name !== 'string' || !SERVICE_NAME.test(name)) {
     throw new SignalboxError(
       'SIGNALBOX_SERVICE_INVALID',
       `'${name}' (${path}) is no service name: letters, digits, dashes and underscores, in parts divided by dots`,
@@ -61,12 +81,46 @@ export async function loadService(folder: string, file: string): Promise<LoadedS
   return { name, type, file: path }
 }
 
-function loadError(path: string, cause: unknown): SignalboxError {
-  const error = cause as Error
-  const line = /:(\d+)(?::\d+)?(?:\)?$|\n)/m.exec(error.stack ?? '')?.[1]
-  const place = line ? `${path}:${line}` : path
-  return new SignalboxError('SIGNALBOX_SERVICE_LOAD', `${place}: ${error.message}`, {
-    cause,
-    details: { file: path, ...(line && { line: Number(line) }) },
-  })
+/** The services of a project, and why others are not among them. */
+export interface LoadedServices {
+  services: LoadedService[]
+  /** One for each file that did not load, is no service, or has the name of another. */
+  errors: SignalboxError[]
+}
+
+/**
+ * Loads all service files below a folder. A broken one does not keep the others from running; of two with the
+ * same name neither runs, since which of them was meant cannot be known.
+ */
+export async function loadServices(
+  folder: string,
+  versionOf: (file: string) => Promise<string | undefined> = async () => undefined,
+): Promise<LoadedServices> {
+  const loaded: LoadedService[] = []
+  const errors: SignalboxError[] = []
+  for (const file of await findServices(folder)) {
+    try {
+      const version = await versionOf(file)
+      loaded.push(await loadService(folder, file, version === undefined ? {} : { version }))
+    } catch (error) {
+      errors.push(toSignalboxError(error, 'SIGNALBOX_SERVICE_LOAD'))
+    }
+  }
+  const services: LoadedService[] = []
+  for (const [name, same] of Map.groupBy(loaded, ({ name }) => name)) {
+    if (same.length === 1) services.push(same[0]!)
+    else
+      errors.push(
+        sameName(
+          name,
+          same.map(({ file }) => file),
+        ),
+      )
+  }
+  return { services, errors }
+}
+
+function sameName(name: string, files: string[]): SignalboxError {
+  const message = `service ${name} is defined by ${files.join(' and by ')}; give one of them another name`
+  return new SignalboxError('SIGNALBOX_SERVICE_INVALID', message, { details: { name, files } })
 }

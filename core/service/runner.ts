@@ -16,11 +16,12 @@ export class ServiceRunner {
   readonly #input: Validator | undefined
   readonly #output: Validator | undefined
 
-  /** Compiles the schemas. Throws SIGNALBOX_SERVICE_INVALID when one of them is no JSON Schema. */
+  /** Compiles the schemas. Throws SIGNALBOX_SERVICE_INVALID when one is no JSON Schema, or a setting no number. */
   constructor(name: string, type: ServiceClass, ports: ServicePorts) {
     this.name = name
     this.type = type
     this.#ports = ports
+    checkSettings(name, type)
     try {
       this.#input = type.input && compileSchema(type.input)
       this.#output = type.output && compileSchema(type.output)
@@ -38,7 +39,7 @@ export class ServiceRunner {
       const violations = this.#input?.(envelope.payload)
       if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
       result = createService(this.type, invocation).handle(envelope.payload)
-      if (!(result instanceof Promise)) {
+      if (!isThenable(result)) {
         this.#answer(envelope, invocation, result)
         return
       }
@@ -49,7 +50,7 @@ export class ServiceRunner {
     return this.#settle(envelope, invocation, result)
   }
 
-  async #settle(envelope: Envelope, invocation: Invocation, result: Promise<unknown>): Promise<void> {
+  async #settle(envelope: Envelope, invocation: Invocation, result: PromiseLike<unknown>): Promise<void> {
     try {
       this.#answer(envelope, invocation, await result)
     } catch (error) {
@@ -75,7 +76,30 @@ export class ServiceRunner {
   }
 }
 
-function invalid(code: ErrorCode, what: string, errors: SchemaViolation[]): SignalboxError {
-  const list = errors.map(({ pointer, rule }) => `${pointer || '(all)'} ${rule}`).join('; ')
-  return new SignalboxError(code, `${what}: ${list}`, { details: { errors } })
+/** Violations that the message names; the details have more. */
+const MAX_SHOWN = 10
+/** Violations in the details: a hostile input could have millions. */
+const MAX_REPORTED = 1_000
+
+function invalid(code: ErrorCode, what: string, all: SchemaViolation[]): SignalboxError {
+  const shown = all.slice(0, MAX_SHOWN).map(({ pointer, rule }) => `${pointer || '(all)'} ${rule}`)
+  if (all.length > MAX_SHOWN) shown.push(`and ${all.length - MAX_SHOWN} more`)
+  const more = all.length > MAX_REPORTED ? { total: all.length } : undefined
+  const details = { errors: all.slice(0, MAX_REPORTED), ...more }
+  return new SignalboxError(code, `${what}: ${shown.join('; ')}`, { details })
+}
+
+/** Query builders and the like are no promises, and are meant to be awaited as well. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  if (value instanceof Promise) return true
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
+}
+
+function checkSettings(name: string, type: ServiceClass): void {
+  for (const setting of ['concurrency', 'timeoutMs', 'mailboxCapacity'] as const) {
+    const value: unknown = type[setting]
+    if (value === undefined || (typeof value === 'number' && value >= 1)) continue
+    const message = `${setting} of service ${name} must be a number of at least 1, got ${String(value)}`
+    throw new SignalboxError('SIGNALBOX_SERVICE_INVALID', message)
+  }
 }

@@ -21,6 +21,10 @@ export interface Identity {
   name: string
   /** The security definition that proved it. */
   definition: string
+  /** Roles the security definition gives it; what they allow is in `core/security/roles.ts`. */
+  roles?: readonly string[]
+  /** What else is proven about the caller, e.g. claims of its token. Plain data. */
+  claims?: Readonly<Record<string, unknown>>
 }
 
 /** The channel a message came in by. */

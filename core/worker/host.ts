@@ -4,7 +4,7 @@ import { backoffMs } from '../actor/supervision.ts'
 import { type Clock, type Random, systemClock, type Timer } from '../clock.ts'
 import { SignalboxError } from '../errors.ts'
 import { siblingModule } from '../module-url.ts'
-import { placeOf } from '../router/place.ts'
+import { type Place, placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { CpuPool } from './cpu-pool.ts'
@@ -30,7 +30,10 @@ export interface HostOptions {
   workers: number
   /** Module that sets up the actors of each worker; its default export gets a WorkerContext. */
   boot: URL
-  config: unknown
+  /** Plain data for the boot module, asked for at each start of a worker. */
+  config: () => unknown
+  /** Called when a worker has become ready; it counts as ready when this has resolved. */
+  onReady?: ((worker: HostedWorker) => Promise<void>) | undefined
   limits?: WorkerLimits | undefined
   router: Router
   cpu: CpuPool
@@ -61,7 +64,9 @@ export class WorkerHost {
   readonly #stableMs: number
   readonly #heapBytes: number
   readonly #externalBytes: number
-  readonly #workers = new Map<number, HostedWorker>()
+  readonly #workers = new Map<Place, HostedWorker>()
+  /** Fresh workers that are to take the place of another. */
+  readonly #standIns = new Set<HostedWorker>()
   readonly #incarnations = new Map<number, number>()
   /** When the worker of a slot became ready. */
   readonly #readyAt = new Map<number, number>()
@@ -124,6 +129,16 @@ export class WorkerHost {
   }
 
   /**
+   * Replaces all workers by fresh ones, one after the other; no message is lost. When a fresh one does not start the
+   * others stay as they are: rejects with SIGNALBOX_WORKER_START. `config` is for the fresh ones.
+   */
+  roll(config?: unknown): Promise<void> {
+    const rolled = this.#scaling.then(() => this.#roll(config))
+    this.#scaling = rolled.catch(() => {})
+    return rolled
+  }
+
+  /**
    * Drains all workers, then stops them. Those that have not drained after `drainMs` are stopped all the same, those
    * that have not begun at once. Idempotent.
    */
@@ -141,10 +156,24 @@ export class WorkerHost {
     await this.#scaling
   }
 
+  async #roll(config: unknown): Promise<void> {
+    for (const old of this.workers.filter(({ state }) => state === 'ready')) {
+      if (this.#state === 'stopped') return
+      const fresh = this.#launch(old.slot, config)
+      this.#standIns.add(fresh)
+      try {
+        await fresh.ready
+      } finally {
+        this.#standIns.delete(fresh)
+      }
+      await this.#retire(old)
+    }
+  }
+
   async #scale(count: number): Promise<void> {
     if (this.#state === 'stopped') throw new SignalboxError('SIGNALBOX_USAGE', 'the node was stopped')
     this.#target = count
-    const missing = Array.from({ length: count }, (_, slot) => slot).filter(slot => !this.#workers.has(slot))
+    const missing = Array.from({ length: count }, (_, slot) => slot).filter(slot => !this.#isTaken(slot))
     await Promise.all(missing.map(slot => this.#launch(slot).ready))
     const leaving = this.workers.filter(worker => worker.slot >= count)
     await Promise.all(leaving.map(worker => this.#retire(worker)))
@@ -157,8 +186,12 @@ export class WorkerHost {
     await worker.end(this.#clock)
   }
 
-  #launch(slot: number): HostedWorker {
-    const { nodeId, boot, config, limits, router } = this.#options
+  #isTaken(slot: number): boolean {
+    return this.workers.some(worker => worker.slot === slot && !worker.leaving)
+  }
+
+  #launch(slot: number, config: unknown = this.#options.config()): HostedWorker {
+    const { nodeId, boot, limits, router } = this.#options
     const incarnation = (this.#incarnations.get(slot) ?? 0) + 1
     this.#incarnations.set(slot, incarnation)
     const { port1, port2 } = new MessageChannel()
@@ -169,7 +202,7 @@ export class WorkerHost {
       boot: boot.href,
       config,
       routerPort: port2,
-      heartbeat: new SharedArrayBuffer(4),
+      heartbeat: new SharedArrayBuffer(8),
       heartbeatMs: HEARTBEAT_MS,
     }
     const thread = new Worker(siblingModule(import.meta.url, 'thread'), {
@@ -182,6 +215,7 @@ export class WorkerHost {
       router,
       cpu: this.#options.cpu,
       log: this.#log,
+      onReady: this.#options.onReady,
     })
     for (const other of this.workers) {
       if (other.state === 'gone') continue
@@ -191,7 +225,7 @@ export class WorkerHost {
       // It waits until everybody has said that nothing more comes, also who was not there when it was retired.
       if (other.leaving) worker.post({ type: 'finish', place: other.place })
     }
-    this.#workers.set(slot, worker)
+    this.#workers.set(worker.place, worker)
     router.add(worker.forRouter())
     void worker.gone.then(error => this.#gone(worker, error))
     worker.ready.then(
@@ -202,9 +236,9 @@ export class WorkerHost {
   }
 
   #gone(worker: HostedWorker, error: SignalboxError): void {
-    if (this.#workers.get(worker.slot) === worker) this.#workers.delete(worker.slot)
+    this.#workers.delete(worker.place)
     this.#options.router.remove(worker.place, error)
-    if (worker.leaving || this.#state !== 'running') return
+    if (worker.leaving || this.#state !== 'running' || this.#standIns.has(worker)) return
     const retryInMs = Math.round(this.#pauseAfter(worker))
     const data = { worker: worker.slot, code: error.code, err: error, retryInMs }
     this.#log.error(data, worker.wasReady ? 'worker died and is replaced' : 'worker did not start')
@@ -223,7 +257,7 @@ export class WorkerHost {
   }
 
   #relaunch(slot: number): void {
-    if (this.#state === 'stopped' || slot >= this.#target || this.#workers.has(slot)) return
+    if (this.#state === 'stopped' || slot >= this.#target || this.#isTaken(slot)) return
     this.#launch(slot)
   }
 
@@ -236,7 +270,7 @@ export class WorkerHost {
       this.#lastLook = now
       for (const worker of this.workers) {
         worker.look(now, late, this.#stuckMs, this.#startMs)
-        worker.lookAtMemory(now, this.#heapBytes, this.#externalBytes)
+        worker.lookAtMemory(this.#heapBytes, this.#externalBytes)
       }
       this.#look()
     })

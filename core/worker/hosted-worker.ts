@@ -14,15 +14,14 @@ interface Around {
   router: Router
   cpu: CpuPool
   log: Logger
+  onReady?: ((worker: HostedWorker) => Promise<void>) | undefined
 }
+
+/** Garbage that a heap may hold beside what is in use: V8 collects it late. */
+const GARBAGE_BYTES = 1024 * 1024 * 1024
 
 /** A thread that was told to stop and did not is ended after this long. */
 const END_MS = 2_000
-/** How long a thread may take to collect its garbage, and the least time between two such requests. */
-const COLLECT_MS = 500
-/** A heap that is so much too large is not looked into any more. */
-const MAX_GARBAGE_BYTES = 512 * 1_048_576
-
 export class HostedWorker {
   readonly slot: number
   readonly place: Place
@@ -50,9 +49,6 @@ export class HostedWorker {
   /** When it was looked at first. */
   #startedAt: number | undefined
   #askingMemory = false
-  /** A garbage collection that was asked for. */
-  #collection: 'asked' | 'done' | undefined
-  #collectedAt = Number.NEGATIVE_INFINITY
 
   constructor(slot: number, init: WorkerInit, thread: Worker, port: MessagePort, around: Around) {
     this.slot = slot
@@ -154,41 +150,25 @@ export class HostedWorker {
 
   /**
    * Ends the thread when its heap or what it holds outside it is larger than it may be. V8's own heap limit covers
-   * no Buffers, and a thread that runs into it often takes the whole process down.
+   * no Buffers, and a thread that runs into it often takes the whole process down. What counts is what a collection
+   * has left; a loop that only allocates never says, so there is a limit for the heap with its garbage as well.
    */
-  lookAtMemory(now: number, maxHeapBytes: number, maxExternalBytes: number): void {
+  lookAtMemory(maxHeapBytes: number, maxExternalBytes: number): void {
+    const live = Atomics.load(this.#beats, 1)
+    if (live > mebibytes(maxHeapBytes)) return this.kill(`its heap has grown to ${live} MiB`)
     if (this.#askingMemory || this.state === 'gone') return
     this.#askingMemory = true
     this.#thread.getHeapStatistics().then(
       ({ used_heap_size: heap, external_memory: external }) => {
         this.#askingMemory = false
-        if (this.#mayKeep(now, heap - maxHeapBytes)) this.#mayKeepExternal(external, maxExternalBytes)
-        else this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
+        if (heap > maxHeapBytes + GARBAGE_BYTES) this.kill(`its heap has grown to ${mebibytes(heap)} MiB`)
+        else if (external > maxExternalBytes) this.kill(`it holds ${mebibytes(external)} MiB of Buffers`)
       },
       // It has not begun to run, or has ended.
       () => {
         this.#askingMemory = false
       },
     )
-  }
-
-  /** A heap is full of garbage until it is collected: the thread has to do so before it is judged. */
-  #mayKeep(now: number, overBytes: number): boolean {
-    if (overBytes <= 0) {
-      if (this.#collection === 'done') this.#collection = undefined
-      return true
-    }
-    if (overBytes > MAX_GARBAGE_BYTES || this.#collection === 'done') return false
-    if (this.#collection === 'asked') return now - this.#collectedAt < COLLECT_MS
-    if (now - this.#collectedAt < COLLECT_MS) return true
-    this.#collection = 'asked'
-    this.#collectedAt = now
-    this.post({ type: 'collect' })
-    return true
-  }
-
-  #mayKeepExternal(bytes: number, maxBytes: number): void {
-    if (bytes > maxBytes) this.kill(`it holds ${mebibytes(bytes)} MiB of Buffers`)
   }
 
   /** Ends the thread at once. */
@@ -214,9 +194,7 @@ export class HostedWorker {
     const { router } = this.#around
     switch (message.type) {
       case 'ready':
-        if (this.state === 'starting') this.state = 'ready'
-        this.wasReady = true
-        this.#ready.resolve()
+        void this.#becomeReady()
         return
       case 'register':
         router.register({ address: message.address, balance: message.balance, place: this.place })
@@ -226,9 +204,6 @@ export class HostedWorker {
         return
       case 'candidate':
         router.candidate(message.address, this.place)
-        return
-      case 'collected':
-        this.#collection = 'done'
         return
       case 'drained':
         this.#drained.resolve()
@@ -246,6 +221,17 @@ export class HostedWorker {
       case 'cpuCancel':
         this.#cpu.get(message.id)?.abort()
     }
+  }
+
+  async #becomeReady(): Promise<void> {
+    try {
+      await this.#around.onReady?.(this)
+    } catch (error) {
+      this.#around.log.warn({ worker: this.slot, err: error }, 'worker could not be brought up to date')
+    }
+    if (this.state === 'starting') this.state = 'ready'
+    this.wasReady = true
+    this.#ready.resolve()
   }
 
   async #runCpu({ id, file, payload, timeoutMs }: Extract<FromWorker, { type: 'cpu' }>): Promise<void> {

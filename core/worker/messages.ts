@@ -17,7 +17,10 @@ export interface WorkerInit {
   config: unknown
   /** Carries batches between this worker and the router, for places on other nodes. */
   routerPort: MessagePort
-  /** A counter that the worker moves on while its event loop turns; the node watches it. */
+  /**
+   * Two integers that the node watches: a counter that the worker moves on while its event loop turns, and the
+   * MiB that were in use in its heap after the last full collection.
+   */
   heartbeat: SharedArrayBuffer
   heartbeatMs: number
 }
@@ -34,8 +37,6 @@ export type ToWorker =
   /** Take nothing more from outside, finish what is under way, then say `drained`. `handover`: others stay. */
   | { type: 'drain'; handover: boolean }
   | { type: 'stop' }
-  /** Collect garbage, then say `collected`. */
-  | { type: 'collect' }
   | { type: 'request'; id: number; verb: string; payload: unknown }
   | { type: 'cpuResult'; id: number; value?: unknown; error?: WireError }
 
@@ -46,7 +47,6 @@ export type FromWorker =
   /** This worker can run the actor that is the only one in the cluster. */
   | { type: 'candidate'; address: Address }
   | { type: 'drained' }
-  | { type: 'collected' }
   | { type: 'reply'; id: number; value?: unknown; error?: WireError }
   | { type: 'cpu'; id: number; file: string; payload: unknown; timeoutMs: number }
   | { type: 'cpuCancel'; id: number }

@@ -1,6 +1,6 @@
 /** What runs in a worker thread: the actor system, its part of the router, and the boot module's actors. */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ActorSystem } from '../actor/system.ts'
 import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
@@ -11,11 +11,17 @@ import type { ToWorker, WorkerInit } from './messages.ts'
 import { type BootModule, WorkerContext, type WorkerHooks } from './worker-context.ts'
 import { WorkerRouter } from './worker-router.ts'
 
+type GcEntry = PerformanceEntry & { detail: { kind: number } }
+
 const init = workerData as WorkerInit
 const port = parentPort!
 const log = createLogger({ node: init.node, worker: init.slot })
 const beats = new Int32Array(init.heartbeat)
 setInterval(() => Atomics.add(beats, 0, 1), init.heartbeatMs)
+new PerformanceObserver(list => {
+  const full = list.getEntries().some(entry => (entry as GcEntry).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
+  if (full) Atomics.store(beats, 1, Math.round(getHeapStatistics().used_heap_size / 1_048_576))
+}).observe({ entryTypes: ['gc'] })
 
 const system = new ActorSystem({ log })
 const router: WorkerRouter = new WorkerRouter(
@@ -69,21 +75,11 @@ async function receive(message: ToWorker): Promise<void> {
     case 'drain':
       await drain(message.handover)
       return
-    case 'collect':
-      collectGarbage()
-      control.post({ type: 'collected' })
-      return
     case 'stop':
       await hooks?.stop?.()
       await system.shutdown()
       process.exit(0)
   }
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  collect()
 }
 
 async function drain(handover: boolean): Promise<void> {

@@ -49,6 +49,7 @@ export class WorkerContext {
   readonly requests: NonNullable<WorkerHooks['requests']>
   readonly #control: ControlPort
   readonly #singletons = new Map<Address, ActorSpec>()
+  readonly #declared = new Map<Address, Placement>()
 
   constructor(init: WorkerInit, system: ActorSystem, control: ControlPort, log: Logger) {
     this.place = init.place
@@ -68,6 +69,7 @@ export class WorkerContext {
 
   /** Declares an actor: it is started where its placement says, and can be reached from everywhere. */
   declare(address: Address, placement: Placement): void {
+    this.#declared.set(address, placement)
     switch (placement.placement) {
       case 'everyWorker':
         this.system.spawn(address, placement.spec)
@@ -83,8 +85,40 @@ export class WorkerContext {
     }
   }
 
+  /** Declares an actor, or puts a new one in the place of the one there: see {@link ActorSystem.replace}. */
+  declareOrReplace(address: Address, placement: Placement): void {
+    const before = this.#declared.get(address)
+    if (before === undefined) {
+      this.declare(address, placement)
+      return
+    }
+    this.#declared.set(address, placement)
+    if (before.placement !== placement.placement) {
+      // It lives elsewhere from now on: nothing can take over in place.
+      void this.retire(address).then(() => this.declare(address, placement))
+      return
+    }
+    if (placement.placement === 'keyed') this.system.replaceKeyed(address, placement.spec)
+    else if (placement.placement === 'singleton') this.#singletons.set(address, placement.spec)
+    else if (balanceOf(before) !== balanceOf(placement)) {
+      this.#control.post({ type: 'register', address, balance: balanceOf(placement) })
+    }
+    if (placement.placement !== 'keyed' && this.system.has(address)) {
+      void this.system.replace(address, placement.spec)
+    }
+  }
+
+  /** Takes an actor away as soon as it has handled what it has. */
+  async retire(address: Address): Promise<void> {
+    this.#declared.delete(address)
+    this.#singletons.delete(address)
+    this.#control.post({ type: 'unregister', address })
+    await this.system.withdraw(address)
+  }
+
   /** Takes an actor away again. */
   async remove(address: Address): Promise<void> {
+    this.#declared.delete(address)
     this.#singletons.delete(address)
     this.#control.post({ type: 'unregister', address })
     await this.system.stop(address)
@@ -108,4 +142,9 @@ export class WorkerContext {
     await this.system.retire(address)
     this.#control.post({ type: 'unregister', address })
   }
+}
+
+function balanceOf(placement: Placement): Balance {
+  if (placement.placement === 'keyed') return 'keyed'
+  return (placement.placement === 'everyWorker' && placement.balance) || 'localFirst'
 }

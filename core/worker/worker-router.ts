@@ -195,9 +195,10 @@ export class WorkerRouter implements Remote {
     return best
   }
 
+  /** The link to a place. By way of the router a closed one is followed by a new one; a port there is but once. */
   #linkTo(place: Place): Link {
     let link = this.#links.get(place)
-    if (!link) {
+    if (!link || (link.closed && nodeOf(place) !== this.#node)) {
       const guest = isClient(place) ? guestOf(place) : undefined
       link = new Link({
         place,

@@ -16,7 +16,7 @@ for (const fault of ['spin', 'heap', 'exit', 'throw', 'reject', 'buffers']) {
   test(`${fault}: found within 3 s, replaced, the other workers never fail a request`, async () => {
     const replacedBefore = bus.node.host.replaced
     const load = new Load(`${bus.url}/where`, 12)
-    await until(() => new Set(load.outcomes.map(({ thread }) => thread)).size > 3, 'load on all workers')
+    await load.spread(3)
     const { agent, thread } = await pinned()
     const start = Date.now()
     const broken = call(`${bus.url}/do/${fault}`, { method: 'POST', agent }).then(

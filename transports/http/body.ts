@@ -77,7 +77,7 @@ class BodyCollector extends BodyGuard {
     this.resolve(this.#rest ? Buffer.concat(this.#rest, this.received) : (this.#first ?? Buffer.alloc(0)))
   }
 
-  /** Every request ends with `close`, so only one that was not complete costs an error. */
+  /** The request has closed: an error only when that was too early, for making one costs more than the body. */
   broken(): void {
     if (this.#settled) return
     this.fail(new SignalboxError('SIGNALBOX_CANCELLED', 'the client went away while it sent its request'))

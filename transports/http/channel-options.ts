@@ -36,7 +36,7 @@ export const CorsOptions = Type.Object(
       minimum: 0,
     }),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'Which pages of other origins may use it, in a browser' },
 )
 
 const Produces = Type.Array(Type.String({ pattern: '^[^/\\s;,]+/[^/\\s;,]+$' }), {
@@ -99,6 +99,11 @@ export const RouteOptions = Type.Object(
     ),
     cors: Type.Optional(CorsOptions),
     produces: Type.Optional(Produces),
+    security: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: 'Security definitions of which one must let a request in; overrides those of the channel',
+      }),
+    ),
     sse: Type.Boolean({
       default: false,
       description: 'Streams are sent as Server-Sent Events whatever the client accepts',
@@ -124,7 +129,10 @@ const Tls = Type.Object(
       default: true,
       description: 'Refuses clients whose certificate does not verify',
     }),
-    minVersion: Type.Union([Type.Literal('TLSv1.2'), Type.Literal('TLSv1.3')], { default: 'TLSv1.2' }),
+    minVersion: Type.Union([Type.Literal('TLSv1.2'), Type.Literal('TLSv1.3')], {
+      default: 'TLSv1.2',
+      description: 'Oldest version of TLS that is accepted',
+    }),
   },
   { additionalProperties: false, description: 'Serves HTTPS' },
 )
@@ -145,7 +153,7 @@ const Limits = Type.Object(
       }),
     ),
   },
-  { additionalProperties: false, default: {} },
+  { additionalProperties: false, default: {}, description: 'How large what a client sends may be' },
 )
 
 const Timeouts = Type.Object(
@@ -158,7 +166,7 @@ const Timeouts = Type.Object(
     writeMs: Milliseconds('Longest time in which a client takes nothing of an answer', 30_000, 20),
     sseKeepAliveMs: Milliseconds('Pause between comments that keep an idle event stream open', 15_000, 20),
   },
-  { additionalProperties: false, default: {} },
+  { additionalProperties: false, default: {}, description: 'How slow a client may be' },
 )
 
 const Compression = Type.Object(
@@ -169,7 +177,7 @@ const Compression = Type.Object(
       description: 'Content encodings offered, the preferred first; an empty list switches compression off',
     }),
   },
-  { additionalProperties: false, default: {} },
+  { additionalProperties: false, default: {}, description: 'Which answers are compressed' },
 )
 
 /** Options of the HTTP channel. */

@@ -46,8 +46,9 @@ export class HttpChannel implements Channel {
     }
   }
 
-  async drain(): Promise<void> {
+  async drain(handover = false): Promise<void> {
     this.#handler?.drain()
+    if (handover) await this.#listener?.quiet()
     await this.#listener?.stopAccepting()
     await this.#handler?.idle()
   }

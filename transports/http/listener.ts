@@ -10,6 +10,11 @@ import type { HttpChannelSettings } from './channel-options.ts'
 
 type OnRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean) => void
 
+/** A listener that no connection has come to for this long may close. */
+const QUIET_MS = 250
+/** Where connections never cease, one in transit may be lost: see net.ipv4.tcp_migrate_req in the README. */
+const MAX_HANDOVER_MS = 10_000
+
 /** Reads a PEM option: the text itself, or a file. */
 async function pem(value: string): Promise<string> {
   if (value.includes('-----BEGIN')) return value
@@ -37,6 +42,7 @@ export class Listener {
   readonly #connections = new Map<string, number>()
   readonly #sockets = new Set<Socket>()
   #options: HttpChannelSettings
+  #accepted = 0
   #closed: Promise<void> | undefined
 
   private constructor(
@@ -121,6 +127,20 @@ export class Listener {
   }
 
   /**
+   * Resolves when no connection has come for a while. The kernel spreads new connections over all listeners of a
+   * port and refuses those that wait at one that closes; as every answer of a drain says `Connection: close`, its
+   * clients go elsewhere one by one, and it can close when it has none left.
+   */
+  async quiet(): Promise<void> {
+    const start = this.#context.clock.monotonic()
+    for (let seen = -1; seen !== this.#accepted; ) {
+      if (this.#context.clock.monotonic() - start > MAX_HANDOVER_MS) return
+      seen = this.#accepted
+      await new Promise<void>(resolve => this.#context.clock.after(QUIET_MS, resolve))
+    }
+  }
+
+  /**
    * Accepts no more connections; resolves when all have ended. Idle ones are not cut, so that no request that is
    * on its way is lost: each gets its answer with `Connection: close`, or ends at keepAliveMs.
    */
@@ -172,6 +192,7 @@ export class Listener {
   }
 
   #onConnection(socket: Socket): void {
+    this.#accepted++
     const address = socket.remoteAddress ?? ''
     const count = (this.#connections.get(address) ?? 0) + 1
     if (count > this.#options.maxConnectionsPerAddress) return void socket.destroy()

@@ -50,7 +50,9 @@ export async function openConnectionEndpoint(): Promise<ConnectionEndpoint> {
   })
   const peer = new MemoryChannel(parseOptions(channelOptions, { queue }, 'peer'), context)
   await peer.connect(async ({ payload, headers, cid, signal }) => {
-    const message = { payload: bytesOf(payload), headers, ...(cid && { cid }), ...(signal && { signal }) }
+    const message: TestMessage = { payload: bytesOf(payload), headers }
+    if (cid) message.cid = cid
+    if (signal instanceof AbortSignal) message.signal = signal
     return { ...(await handler(message)), cid: cid! }
   })
   return {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { AbortSource } from '../../core/abort.ts'
 import { TestClock } from '../../core/clock.ts'
 import { SignalboxError } from '../../core/errors.ts'
 import { parseOptions } from '../../core/schema.ts'
@@ -85,7 +86,7 @@ test('a retryable failure is delivered again after its delay, with the attempt, 
 
 test('a send past its deadline leaves the queue, and its delivery is told', async () => {
   const gate = deferred()
-  const signals: AbortSignal[] = []
+  const signals: AbortSource[] = []
   const sender = await connection({ queue: 'late', timeoutMs: 1000 })
   const receiver = await channel(
     async message => {

@@ -89,7 +89,7 @@ export class WebSocketConnection implements Connection {
    */
   async send(message: OutgoingMessage): Promise<Outbound> {
     const socket = this.#openSocket()
-    message.signal?.throwIfAborted()
+    if (message.signal?.aborted) throw new SignalboxError('SIGNALBOX_CANCELLED')
     if (socket.bufferedAmount > this.#options.maxBufferedBytes) {
       throw new SignalboxError(
         'SIGNALBOX_OVERLOADED',
@@ -106,7 +106,8 @@ export class WebSocketConnection implements Connection {
       await send(socket, encodeFrame(frameOf(message), false))
       return { payload: undefined, headers: {}, cid }
     }
-    return this.#request(socket, message)
+    const answer = await this.#request(socket, message)
+    return answer.cid ? answer : { ...answer, cid }
   }
 
   /** Sends a payload and resolves with the payload of the answer. */

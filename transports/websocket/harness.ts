@@ -29,7 +29,7 @@ type Handler = (message: TestMessage) => Promise<TestAnswer>
 export async function openChannelEndpoint(): Promise<ChannelEndpoint> {
   const open = new Set<WebSocket>()
   return {
-    options: { host: '127.0.0.1', port: 0 },
+    options: { host: '127.0.0.1', port: 0, maxPayloadBytes: 4 * 1024 * 1024 },
     send: (message, channel) => request(open, message, channel),
     close: async () => {
       for (const socket of open) socket.terminate()
@@ -98,7 +98,10 @@ class Peer {
     const sockets = new WebSocketServer({ server })
     sockets.on('connection', socket => {
       socket.on('error', () => socket.terminate())
-      socket.on('message', data => void this.#answer(socket, unpack(bytesOf(data)) as Frame))
+      socket.on('message', (data, binary) => {
+        const bytes = bytesOf(data)
+        void this.#answer(socket, binary ? unpack(bytes) : JSON.parse(bytes.toString()))
+      })
     })
     server.listen(this.#port, '127.0.0.1')
     await once(server, 'listening')

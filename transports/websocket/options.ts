@@ -36,7 +36,10 @@ const ChannelTls = Type.Object(
       default: true,
       description: 'Refuses clients whose certificate does not verify',
     }),
-    minVersion: Type.Union([Type.Literal('TLSv1.2'), Type.Literal('TLSv1.3')], { default: 'TLSv1.2' }),
+    minVersion: Type.Union([Type.Literal('TLSv1.2'), Type.Literal('TLSv1.3')], {
+      default: 'TLSv1.2',
+      description: 'Oldest version of TLS that is accepted',
+    }),
   },
   { additionalProperties: false, description: 'Serves wss:' },
 )
@@ -132,7 +135,7 @@ const ConnectionTls = Type.Object(
       description: 'Refuses servers whose certificate does not verify',
     }),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'For wss: addresses' },
 )
 
 /** Options of the WebSocket connection. */
