@@ -26,7 +26,7 @@ interface Outcome {
 function launch(args: string[], env: Record<string, string> = {}, input = '') {
   const child = spawn(process.execPath, [MAIN, ...args], {
     env: { ...process.env, SIGNALBOX_LOG_LEVEL: 'fatal', ...env },
-    timeout: 30_000,
+    timeout: 60_000,
   })
   child.stdin.end(input)
   return child
