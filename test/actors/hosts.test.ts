@@ -1,14 +1,14 @@
 /** The actors of channels and connections, with the memory transport and scripted ones. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ActorSystem, type Envelope } from '../core/actor/index.ts'
-import { TestClock } from '../core/clock.ts'
-import { SignalboxError } from '../core/errors.ts'
-import { parseOptions, Type } from '../core/schema.ts'
-import type { Channel, Connection, OutgoingMessage, Receive, Transport } from '../core/transport.ts'
-import { memory } from '../transports/memory/index.ts'
-import { channelActor } from './channel-host.ts'
-import { connectionActor } from './connection-host.ts'
+import { channelActor } from '../../actors/channel-host.ts'
+import { connectionActor } from '../../actors/connection-host.ts'
+import { ActorSystem, type Envelope } from '../../core/actor/index.ts'
+import { TestClock } from '../../core/clock.ts'
+import { SignalboxError } from '../../core/errors.ts'
+import { parseOptions, Type } from '../../core/schema.ts'
+import type { Channel, Connection, OutgoingMessage, Receive, Transport } from '../../core/transport.ts'
+import { memory } from '../../transports/memory/index.ts'
 
 /** Lets actors and promises have their turns. */
 async function turns(): Promise<void> {
