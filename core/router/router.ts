@@ -101,6 +101,15 @@ export class Router {
     this.#singletons.lost(place)
   }
 
+  /** The whole node is about to leave: other nodes and clients send it nothing new; its workers still reach each other. */
+  withdraw(): void {
+    for (const place of this.#workers.keys()) {
+      for (const peer of this.peers()) this.#tellChange(peer, { type: 'leave', place })
+      this.#toNodes({ type: 'finish', place })
+      this.#singletons.leave(place)
+    }
+  }
+
   /** A worker is about to leave: nobody sends it anything new. */
   retire(place: Place): void {
     this.#change({ type: 'leave', place })

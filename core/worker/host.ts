@@ -150,6 +150,7 @@ export class WorkerHost {
   async #stop(drainMs: number): Promise<void> {
     this.#state = 'stopped'
     for (const worker of this.workers) if (worker.state === 'starting') worker.kill('the node stops')
+    this.#options.router.withdraw()
     await Promise.all(this.workers.map(worker => worker.drain(drainMs, this.#clock, false)))
     this.#watch?.cancel()
     await Promise.all(this.workers.map(worker => worker.end(this.#clock)))

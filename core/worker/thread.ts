@@ -86,8 +86,8 @@ async function receive(message: ToWorker): Promise<void> {
 
 async function drain(handover: boolean): Promise<void> {
   await hooks?.drain?.(handover)
-  // When the whole node goes, nobody says that nothing more comes: all are idle when all have drained.
-  if (handover) await router.finished()
+  // When the whole node goes, its workers go on for each other until all have drained.
+  await router.finished(handover ? 'all' : 'otherNodes')
   await router.drained()
   control.post({ type: 'drained' })
 }

@@ -19,7 +19,7 @@ test('drain answers what is in flight and what comes on open connections, and ac
   const release = Promise.withResolvers<void>()
   const { channel, port, received } = await startChannel(
     t,
-    { timeouts: { keepAliveMs: 300 } },
+    { timeouts: { keepAliveMs: 2_000 } },
     async message => {
       if (message.attributes.path === '/slow') await release.promise
       return { payload: 'done' }
