@@ -41,6 +41,8 @@ export function openEnvironment(folder: string): OpenEnvironment {
       keyEncoding: 'binary',
       // A commit is visible only when it is on disk: nobody reads what a loss of power could take back.
       overlappingSync: false,
+      // The writer above makes the batches. Those of the library have a promise of their own that nobody can catch.
+      eventTurnBatching: false,
     })
     return own(env, ownerPath, dataPath)
   } catch (error) {
