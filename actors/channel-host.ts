@@ -3,6 +3,9 @@ import type { ActorSpec, ActorSystem, AskOptions } from '../core/actor/index.ts'
 import { type IdSource, idSource } from '../core/clock.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Origin } from '../core/service/invocation.ts'
+import { meterOf } from '../core/telemetry/meters.ts'
+import { observer } from '../core/telemetry/observe.ts'
+import { joinTrace } from '../core/telemetry/trace-context.ts'
 import type { Channel, Inbound, Outbound, Transport, TransportContext } from '../core/transport.ts'
 import { Endpoint } from './endpoint.ts'
 
@@ -47,6 +50,7 @@ export function channelActor(
       inspect: () => ({
         endpoint: endpoint.instance?.channel.endpoint(),
         connection: endpoint.state,
+        ...meterOf('channel', name, transport.name).inspect(),
         ...(endpoint.lastError && { lastError: `${endpoint.lastError.code}: ${endpoint.lastError.message}` }),
       }),
     }),
@@ -74,16 +78,20 @@ function receiver(
   transport: string,
   name: string,
 ): (message: Inbound) => Promise<Outbound> {
+  const meter = meterOf('channel', name, transport)
   return async message => {
     if (message.target === undefined) {
       throw new SignalboxError('SIGNALBOX_CONFIG_INVALID', `channel ${name} does not say who handles its messages`)
     }
     const cid = message.cid ?? makeCid()
+    const startedAt = meter.begin()
+    if (message.bytes !== undefined) meter.bytes += message.bytes
+    const observation = observer?.channel(meter, message, cid)
     const origin: Origin = { channel: { transport, name, attributes: message.attributes } }
     const options: AskOptions = {
       cid,
       headers: message.headers,
-      trace: message.traceparent,
+      trace: observation ? observation.trace : joinTrace(message.traceparent, message.headers.tracestate),
       origin,
       timeoutMs: message.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       ...(message.bytes !== undefined && { bytes: message.bytes }),
@@ -92,9 +100,14 @@ function receiver(
     if ('signal' in message) options.signal = message.signal
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
+      meter.end(startedAt)
+      observation?.end({ status: head?.status, body: payload })
       return { payload, headers: head?.headers ?? {}, cid, ...(head?.status !== undefined && { status: head.status }) }
     } catch (thrown) {
-      throw withCid(toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED'), cid)
+      const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+      meter.end(startedAt, error.code)
+      observation?.end({ error })
+      throw withCid(error, cid)
     }
   }
 }

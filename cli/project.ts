@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { parseDocument } from 'yaml'
 import { SignalboxError } from '../core/errors.ts'
 import { parseOptions, type Static, type TSchema, Type } from '../core/schema.ts'
+import { TelemetryOptions } from '../core/telemetry/options.ts'
 import type { Transport } from '../core/transport.ts'
 import { transports } from '../transports/index.ts'
 
@@ -73,6 +74,7 @@ export const ProjectSchema = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    telemetry: Type.Optional(TelemetryOptions),
     try: Type.Optional(
       Type.Array(Type.String(), { default: [], description: 'Commands to show when the project has started.' }),
     ),
@@ -99,6 +101,7 @@ export interface Project {
   workers: number | undefined
   limits: ProjectFile['limits']
   network: ProjectFile['network']
+  telemetry: TelemetryOptions | undefined
   /** Commands to show when it has started. */
   try: string[]
   channels: EndpointConfig[]
@@ -141,6 +144,7 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     workers: file.workers,
     limits: file.limits,
     network: file.network,
+    telemetry: file.telemetry,
     try: file.try ?? [],
     channels: channels.map(endpoint => checked(endpoint, 'channel', path)),
     connections: connections.map(endpoint => checked(endpoint, 'connection', path)),

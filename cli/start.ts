@@ -5,6 +5,7 @@ import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
 import { createLogger } from '../core/telemetry/log.ts'
+import { telemetrySettings } from '../core/telemetry/options.ts'
 import { type EndpointConfig, loadProject, type Project, transportNamed } from './project.ts'
 import type { BootConfig } from './worker-boot.ts'
 
@@ -20,11 +21,13 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     channels: await Promise.all(project.channels.map(withPort)),
     connections: project.connections,
   }
+  const telemetry = telemetrySettings(project.telemetry, process.env, project.name)
   const node = await startNode({
     nodeId: project.node,
     boot: siblingModule(import.meta.url, 'worker-boot'),
     config,
-    log: createLogger({ node: project.node }),
+    log: createLogger({ node: project.node }, telemetry.logs),
+    telemetry,
     ...(options.workers ?? project.workers ? { workers: options.workers ?? project.workers! } : {}),
     ...(project.limits && { limits: project.limits }),
     ...(project.network && { network: networkOf(project) }),

@@ -8,6 +8,7 @@ import { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import { findServices, loadService } from '../core/service/load.ts'
 import { ServiceRunner } from '../core/service/runner.ts'
+import type { Caller } from '../core/telemetry/connection-view.ts'
 import type { Connection } from '../core/transport.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
 import { type EndpointConfig, transportNamed } from './project.ts'
@@ -31,8 +32,10 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   }
 }
 
-function startConnections(worker: WorkerContext, configs: EndpointConfig[]): Map<string, () => Connection> {
-  const connections = new Map<string, () => Connection>()
+type CurrentConnection = (caller: Caller) => Connection
+
+function startConnections(worker: WorkerContext, configs: EndpointConfig[]): Map<string, CurrentConnection> {
+  const connections = new Map<string, CurrentConnection>()
   for (const { name, type, options } of configs) {
     const actor = connectionActor(worker.system, transportNamed(type), name, options)
     worker.declare(`connection/${type}/${name}`, { placement: 'everyWorker', spec: actor.spec })
@@ -44,7 +47,7 @@ function startConnections(worker: WorkerContext, configs: EndpointConfig[]): Map
 async function startServices(
   worker: WorkerContext,
   root: string,
-  connections: Map<string, () => Connection>,
+  connections: Map<string, CurrentConnection>,
 ): Promise<void> {
   const folder = join(root, 'services')
   const ports = servicePorts(worker, connections)
@@ -73,16 +76,16 @@ async function startChannels(worker: WorkerContext, configs: EndpointConfig[]): 
   return channels
 }
 
-function servicePorts(worker: WorkerContext, connections: Map<string, () => Connection>): ServicePorts {
+function servicePorts(worker: WorkerContext, connections: Map<string, CurrentConnection>): ServicePorts {
   const { system } = worker
   return {
     clock: system.clock,
     log: worker.log,
     ask: (service, payload, options) => system.ask(`service/${service}`, payload, options),
     tell: (service, payload, options) => system.tell(`service/${service}`, payload, options),
-    connection: name => {
+    connection: (name, caller) => {
       const current = connections.get(name)
-      if (current) return current()
+      if (current) return current(caller)
       const near = nearest(name, [...connections.keys()])
       const hint = near ? `; did you mean '${near}'?` : ''
       throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no connection '${name}'${hint}`)

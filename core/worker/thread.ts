@@ -4,6 +4,7 @@ import { ActorSystem } from '../actor/system.ts'
 import { SignalboxError, toSignalboxError } from '../errors.ts'
 import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
+import { startWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import { ControlPort } from './control-port.ts'
 import type { ToWorker, WorkerInit } from './messages.ts'
 import { type BootModule, WorkerContext } from './worker-context.ts'
@@ -11,7 +12,7 @@ import { WorkerRouter } from './worker-router.ts'
 
 const init = workerData as WorkerInit
 const port = parentPort!
-const log = createLogger({ node: init.node, worker: init.slot })
+const log = createLogger({ node: init.node, worker: init.slot }, init.telemetry?.logs)
 const beats = new Int32Array(init.heartbeat)
 setInterval(() => Atomics.add(beats, 0, 1), init.heartbeatMs)
 
@@ -31,6 +32,7 @@ port.on('message', (message: ToWorker) => {
   })
 })
 
+const telemetry = await startWorkerTelemetry(init.telemetry, { node: init.node, slot: init.slot, system, log })
 const { default: boot } = (await import(init.boot)) as { default: BootModule }
 const hooks = await boot(context)
 control.post({ type: 'ready' })
@@ -67,6 +69,7 @@ async function receive(message: ToWorker): Promise<void> {
     case 'stop':
       await hooks.stop?.()
       await system.shutdown()
+      await telemetry.stop()
       process.exit(0)
   }
 }
@@ -81,7 +84,7 @@ async function drain(handover: boolean): Promise<void> {
 
 async function answer({ id, verb, payload }: Extract<ToWorker, { type: 'request' }>): Promise<void> {
   try {
-    const handler = hooks.requests?.[verb] ?? context.requests[verb]
+    const handler = hooks.requests?.[verb] ?? context.requests[verb] ?? telemetry.requests[verb]
     if (!handler) throw new SignalboxError('SIGNALBOX_USAGE', `a worker knows no request '${verb}'`)
     control.post({ type: 'reply', id, value: await (handler as (payload: unknown) => unknown)(payload) })
   } catch (thrown) {
