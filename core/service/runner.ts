@@ -3,7 +3,7 @@ import type { Envelope } from '../actor/envelope.ts'
 import { type IdSource, idSource } from '../clock.ts'
 import { type ErrorCode, SignalboxError, toSignalboxError } from '../errors.ts'
 import { compileSchema, type SchemaViolation, type Validator } from '../schema.ts'
-import { type Meter, meterOf } from '../telemetry/meters.ts'
+import { type Meter, measuring, meterOf } from '../telemetry/meters.ts'
 import { type Observation, observer } from '../telemetry/observe.ts'
 import { Invocation, type ServicePorts } from './invocation.ts'
 import { createService, type ServiceClass } from './service.ts'
@@ -37,7 +37,7 @@ export class ServiceRunner {
   /** Handles a message and settles it. Never throws, so a service that fails never restarts its actor. */
   run(envelope: Envelope): void | Promise<void> {
     const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
-    const startedAt = this.meter.begin()
+    const startedAt = measuring ? this.meter.begin() : 0
     const observation = observer?.service(this.meter, envelope.context, invocation.cid)
     if (observation !== undefined) invocation.observation = observation
     let result: unknown
@@ -82,7 +82,7 @@ export class ServiceRunner {
     const violations = this.#output?.(value)
     if (violations) throw invalid('SIGNALBOX_OUTPUT_INVALID', `output of ${this.name}`, violations)
     envelope.resolve(value, invocation.head)
-    this.meter.end(startedAt)
+    if (startedAt !== 0) this.meter.end(startedAt)
     observation?.end({ bytes: envelope.bytes || undefined, body: envelope.payload })
   }
 
@@ -94,7 +94,8 @@ export class ServiceRunner {
     thrown: unknown,
   ): void {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
-    this.meter.end(startedAt, error.code)
+    if (startedAt === 0) this.meter.fail(error.code)
+    else this.meter.end(startedAt, error.code)
     observation?.end({ error, bytes: envelope.bytes || undefined, body: envelope.payload })
     // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
     if (error.status >= 500 && envelope.cancelled === undefined) {

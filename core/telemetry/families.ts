@@ -110,8 +110,7 @@ function addMeters(families: Families, from: MetricsSnapshot, kind: MeterKind): 
       [kind]: meter.name,
       ...(meter.transport !== undefined && { transport: meter.transport }),
     }
-    const failed = Object.values(meter.failed).reduce((sum, count) => sum + count, 0)
-    families.number('counter', messages, from, { ...labels, outcome: 'ok' }, meter.settled - failed)
+    families.number('counter', messages, from, { ...labels, outcome: 'ok' }, meter.ok)
     for (const [outcome, count] of Object.entries(meter.failed)) {
       families.number('counter', messages, from, { ...labels, outcome }, count)
     }

@@ -15,8 +15,8 @@ export interface MeterSnapshot {
   kind: MeterKind
   name: string
   transport: string | undefined
-  /** Messages that were settled, failed ones included. */
-  settled: number
+  /** Messages that were settled without an error. */
+  ok: number
   /** Failures by error code. */
   failed: Record<string, number>
   active: number
@@ -24,19 +24,19 @@ export interface MeterSnapshot {
   latency: HistogramSnapshot | undefined
 }
 
-/** Latencies of services are measured; those of channels and connections always are. */
-let timing = false
+/** Whether services are measured. Their failures are always counted; so is all of channels and connections. */
+export let measuring = false
 
-/** Turns the latencies of services on or off: reading the clock twice costs what a short call does. */
+/** Turns the measuring of services on or off: it costs more than a hundredth of a call within a worker. */
 export function measureServices(on: boolean): void {
-  timing = on
+  measuring = on
 }
 
 export class Meter {
   readonly kind: MeterKind
   readonly name: string
   readonly transport: string | undefined
-  settled = 0
+  ok = 0
   failures = 0
   active = 0
   bytes = 0
@@ -49,29 +49,35 @@ export class Meter {
     this.transport = transport
   }
 
-  /** A message begins. Returns the time for {@link end}; 0 where latencies are not measured. */
+  /** A message begins. Returns the time for {@link end}, never 0: that stands for one that is not measured. */
   begin(): number {
     this.active++
-    return timing || this.kind !== 'service' ? performance.now() : 0
+    return performance.now()
   }
 
   /** A message is settled; `code` is that of the error it failed with. */
   end(startedAt: number, code?: string): void {
     this.active--
-    this.settled++
-    if (startedAt !== 0) {
-      this.#latency ??= new Histogram()
-      this.#latency.record(performance.now() - startedAt)
-    }
-    if (code !== undefined) this.#fail(code)
+    this.#latency ??= new Histogram()
+    this.#latency.record(performance.now() - startedAt)
+    if (code === undefined) this.ok++
+    else this.fail(code)
+  }
+
+  /** Counts a failure, also of a message that is not measured. */
+  fail(code: string): void {
+    this.failures++
+    this.#codes ??= new Map()
+    const known = this.#codes.has(code) || this.#codes.size < MAX_CODES ? code : OTHER
+    this.#codes.set(known, (this.#codes.get(known) ?? 0) + 1)
   }
 
   /** What `ps` shows of it. */
   inspect(): Record<string, unknown> {
     return {
-      settled: this.settled,
       failed: this.failures,
       ...(this.#latency && {
+        ok: this.ok,
         p50Ms: this.#latency.percentile(0.5),
         p99Ms: this.#latency.percentile(0.99),
         maxMs: this.#latency.maxMs,
@@ -80,16 +86,9 @@ export class Meter {
   }
 
   snapshot(): MeterSnapshot {
-    const { kind, name, transport, settled, active, bytes } = this
+    const { kind, name, transport, ok, active, bytes } = this
     const failed = Object.fromEntries(this.#codes ?? [])
-    return { kind, name, transport, settled, failed, active, bytes, latency: this.#latency?.snapshot() }
-  }
-
-  #fail(code: string): void {
-    this.failures++
-    this.#codes ??= new Map()
-    const known = this.#codes.has(code) || this.#codes.size < MAX_CODES ? code : OTHER
-    this.#codes.set(known, (this.#codes.get(known) ?? 0) + 1)
+    return { kind, name, transport, ok, failed, active, bytes, latency: this.#latency?.snapshot() }
   }
 }
 
