@@ -67,7 +67,7 @@ function servicePorts(worker: WorkerContext, endpoints: EndpointRegistry): Servi
     log: worker.log,
     ask: (service, payload, options) => system.ask(`service/${service}`, payload, options),
     tell: (service, payload, options) => system.tell(`service/${service}`, payload, options),
-    connection: name => endpoints.connection(name),
+    connection: (name, caller) => endpoints.connection(name, caller),
     cpu: (file, payload, timeoutMs, signal) => worker.cpu(file, payload, timeoutMs, signal),
   }
 }

@@ -7,6 +7,7 @@ import { siblingModule } from '../module-url.ts'
 import { type Place, placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { TelemetrySettings } from '../telemetry/options.ts'
 import type { CpuPool } from './cpu-pool.ts'
 import { HostedWorker } from './hosted-worker.ts'
 import { keepLoopsInterruptible } from './interruptible.ts'
@@ -38,6 +39,7 @@ export interface HostOptions {
   router: Router
   cpu: CpuPool
   log: Logger
+  telemetry?: TelemetrySettings | undefined
   clock?: Clock
   random?: Random
 }
@@ -205,6 +207,7 @@ export class WorkerHost {
       routerPort: port2,
       heartbeat: new SharedArrayBuffer(8),
       heartbeatMs: HEARTBEAT_MS,
+      telemetry: this.#options.telemetry,
     }
     const thread = new Worker(siblingModule(import.meta.url, 'thread'), {
       workerData: init,

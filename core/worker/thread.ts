@@ -6,6 +6,7 @@ import { ActorSystem } from '../actor/system.ts'
 import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
+import { startWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import { ControlPort } from './control-port.ts'
 import type { ToWorker, WorkerInit } from './messages.ts'
 import { type BootModule, WorkerContext, type WorkerHooks } from './worker-context.ts'
@@ -15,7 +16,7 @@ type GcEntry = PerformanceEntry & { detail: { kind: number } }
 
 const init = workerData as WorkerInit
 const port = parentPort!
-const log = createLogger({ node: init.node, worker: init.slot })
+const log = createLogger({ node: init.node, worker: init.slot }, init.telemetry?.logs)
 const beats = new Int32Array(init.heartbeat)
 setInterval(() => Atomics.add(beats, 0, 1), init.heartbeatMs)
 new PerformanceObserver(list => {
@@ -44,6 +45,12 @@ port.on('message', (message: ToWorker) => {
   })
 })
 
+const telemetry = await startWorkerTelemetry(init.telemetry, {
+  node: init.node,
+  slot: init.slot,
+  system,
+  log,
+})
 const { default: boot } = (await import(init.boot)) as { default: BootModule }
 hooks = await boot(context)
 control.post({ type: 'ready' })
@@ -80,6 +87,7 @@ async function receive(message: ToWorker): Promise<void> {
     case 'stop':
       await hooks?.stop?.()
       await system.shutdown()
+      await telemetry.stop()
       process.exit(0)
   }
 }
@@ -94,7 +102,7 @@ async function drain(handover: boolean): Promise<void> {
 
 async function answer({ id, verb, payload }: Extract<ToWorker, { type: 'request' }>): Promise<void> {
   try {
-    const handler = hooks?.requests?.[verb] ?? context.requests[verb]
+    const handler = hooks?.requests?.[verb] ?? context.requests[verb] ?? telemetry.requests[verb]
     if (!handler) throw new SignalboxError('SIGNALBOX_USAGE', `a worker knows no request '${verb}'`)
     control.post({ type: 'reply', id, value: await (handler as (payload: unknown) => unknown)(payload) })
   } catch (thrown) {

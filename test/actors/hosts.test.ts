@@ -10,6 +10,8 @@ import { parseOptions, Type } from '../../core/schema.ts'
 import type { Channel, Connection, OutgoingMessage, Receive, Transport } from '../../core/transport.ts'
 import { memory } from '../../transports/memory/index.ts'
 
+const NOBODY = { cid: undefined, trace: undefined }
+
 /** Lets actors and promises have their turns. */
 async function turns(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
@@ -138,7 +140,7 @@ test('a channel refuses a message that nobody is to handle, and one for somebody
   )
   system.spawn('connection/memory/out', outbound.spec)
   await turns()
-  await assert.rejects(outbound.current().send({ payload: 1 }), { code: 'SIGNALBOX_CONFIG_INVALID' })
+  await assert.rejects(outbound.current(NOBODY).send({ payload: 1 }), { code: 'SIGNALBOX_CONFIG_INVALID' })
   await system.shutdown()
 })
 
@@ -216,16 +218,16 @@ function connectionSetUp() {
 test('a connection that is away says so with the last error, and is there again after a pause', async () => {
   const { actor, clock, lost } = connectionSetUp()
   await turns()
-  assert.equal(actor.current().endpoint(), 'scripted:there')
+  assert.equal(actor.current(NOBODY).endpoint(), 'scripted:there')
   lost[0]!(new Error('cut off'))
-  assert.throws(() => actor.current(), {
+  assert.throws(() => actor.current(NOBODY), {
     code: 'SIGNALBOX_NOT_CONNECTED',
     message: 'connection out is not connected: cut off',
   })
   await turns()
   clock.advance(100)
   await turns()
-  assert.equal(actor.current().endpoint(), 'scripted:there')
+  assert.equal(actor.current(NOBODY).endpoint(), 'scripted:there')
   assert.equal(lost.length, 2)
 })
 
