@@ -69,7 +69,7 @@ test('a channel hands a message to its target with everything the protocol knows
     headers: { x: 'y' },
     attributes: { path: '/a' },
     cid: 'c1',
-    traceparent: 't1',
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
   })
   assert.deepEqual(answer, { payload: { a: 1 }, headers: {}, cid: 'c1' })
   const { context } = seen[0]!
@@ -79,7 +79,7 @@ test('a channel hands a message to its target with everything the protocol knows
       ...context,
       cid: 'c1',
       headers: { x: 'y' },
-      trace: 't1',
+      trace: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       origin: { channel: { transport: 'scripted', name: 'in', attributes: { path: '/a' } } },
     },
   )
