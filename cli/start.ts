@@ -120,8 +120,10 @@ function networkOf({ network }: Project) {
 
 /** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
 export async function start(folder: string, options: StartOptions): Promise<void> {
-  const { node, project, stop } = await startProject(folder, options)
-  stopOnSignals(stop)
+  const starting = startProject(folder, options)
+  // It may be told to stop before it has begun.
+  stopOnSignals(async () => (await starting).stop())
+  const { node, project } = await starting
   console.log(await welcome(node, project))
 }
 
