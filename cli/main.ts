@@ -4,6 +4,7 @@ import './node-version.mjs'
 import { Command, CommanderError, InvalidArgumentError } from 'commander'
 import { SignalboxError } from '../core/errors.ts'
 import packageJson from '../package.json' with { type: 'json' }
+import { useCompileCache } from './compile-cache.ts'
 
 /** Exit codes: 0 fine, 1 it failed, 2 the call itself was wrong. */
 const FAILED = 1
@@ -13,6 +14,9 @@ const USAGE_CODES: readonly string[] = [
   'SIGNALBOX_CONFIG_INVALID',
   'SIGNALBOX_OPTIONS_INVALID',
 ]
+
+// What follows is loaded when a command needs it, so from here on.
+useCompileCache()
 
 const program = new Command('signalbox')
   .description('Integration bus for Node.js: services, channels and connections as supervised actors')
