@@ -8,7 +8,7 @@ export function recordPlace(collection: string, key: string): Buffer {
 }
 
 /** Where the records of a collection with this prefix begin. */
-export const recordsFrom = recordPlace
+
 
 /** An entry of a log: `l`, log, NUL, position in 8 bytes, so that order is that of the positions. */
 export function entryPlace(log: string, position: number): Buffer {
