@@ -5,14 +5,17 @@ import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
+import type { ReferenceSources } from '../core/security/references.ts'
 import { createLogger } from '../core/telemetry/log.ts'
 import { telemetrySettings } from '../core/telemetry/options.ts'
-import { loadProject, type Project, transportNamed } from './project.ts'
+import { loadProject, type Project, transportNamed, withSecrets } from './project.ts'
 import { watchProject } from './watch.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 export interface StartOptions {
   workers?: number
+  /** Where `${secret:NAME}` comes from; without it a project that refers to secrets does not start. */
+  secret?: ReferenceSources['secret']
 }
 
 /** A project that runs. */
@@ -26,11 +29,11 @@ export interface RunningProject {
 
 /** Starts the node of a project, and deploys what is saved below its folder from then on. */
 export async function startProject(folder: string, options: StartOptions = {}): Promise<RunningProject> {
-  const project = await loadProject(folder)
+  const project = await withSecrets(await loadProject(folder), options.secret ?? noSecrets)
   const log = createLogger({ node: project.node })
   const config: BootConfig = {
     root: project.root,
-    security: [],
+    security: project.security,
     channels: await Promise.all(project.channels.map(withPort)),
     connections: project.connections,
   }
@@ -64,6 +67,11 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     await node.stop(drainMs)
   }
   return { node, project, deployer, stop }
+}
+
+async function noSecrets(name: string): Promise<never> {
+  const message = `the project refers to the secret ${name}, and this node has no store of secrets`
+  throw new SignalboxError('SIGNALBOX_SECRET_UNKNOWN', message, { details: { name } })
 }
 
 /**

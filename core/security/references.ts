@@ -1,7 +1,8 @@
 /** References in options: `${secret:NAME}` and `${env:NAME}` stand for values that are not written down there. */
 import { SignalboxError } from '../errors.ts'
 
-const REFERENCE = /\$\{(secret|env):([A-Za-z0-9_][A-Za-z0-9._/-]{0,127})\}/g
+/** A reference inside a text; capture 1 is its kind, capture 2 its name. */
+export const REFERENCE = /\$\{(secret|env):([A-Za-z0-9_][A-Za-z0-9._/-]{0,127})\}/g
 
 /** Where values come from. */
 export interface ReferenceSources {
