@@ -27,10 +27,11 @@ export interface AdminRoute {
   /** Name of the handler in handlers.ts. */
   handler: string
   summary: string
-  /** `json` (default), `text` or `none`. */
-  body?: 'json' | 'text'
+  /** Default: `json` for PUT and POST, `none` for GET and DELETE. */
+  body?: 'json' | 'text' | 'none'
 }
 
+// biome-ignore format: a table, one route a line
 export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/health/live', permission: undefined, handler: 'live', summary: 'Whether the node works at all' },
   { method: 'GET', path: '/health/ready', permission: undefined, handler: 'ready', summary: 'Whether the node takes messages' },
@@ -41,14 +42,14 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/v1/node', permission: 'node.read', handler: 'node', summary: 'The node, its workers and their actors' },
   { method: 'PUT', path: '/v1/workers', permission: 'node.scale', handler: 'scale', summary: 'Change the number of workers: {"count": 4}' },
   { method: 'GET', path: '/v1/services', permission: 'service.read', handler: 'services', summary: 'The services that run' },
-  { method: 'POST', path: '/v1/services/:name/invoke', permission: 'service.invoke', handler: 'invoke', summary: 'Call a service with the body as payload; ?timeoutMs=' },
+  { method: 'POST', path: '/v1/services/:name/invoke', permission: 'service.invoke', handler: 'invoke', summary: 'Call a service with the body as payload, if there is one; ?timeoutMs=' },
   { method: 'PUT', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'deploy', summary: 'Deploy a service file', body: 'text' },
   { method: 'DELETE', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'undeploy', summary: 'Remove a service file' },
   { method: 'GET', path: '/v1/resources', permission: 'resource.read', handler: 'resources', summary: 'Everything configured; ?kind=' },
   { method: 'GET', path: '/v1/resources/:kind/:type/:name', permission: 'resource.read', handler: 'resource', summary: 'One resource' },
   { method: 'PUT', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'put', summary: 'Create or change a resource: the body is its options; If-Match: revision' },
   { method: 'DELETE', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'remove', summary: 'Remove a resource; If-Match: revision' },
-  { method: 'POST', path: '/v1/resources/:kind/:type/:name/ping', permission: 'resource.read', handler: 'ping', summary: 'Try a channel or connection' },
+  { method: 'POST', path: '/v1/resources/:kind/:type/:name/ping', permission: 'resource.read', handler: 'ping', summary: 'Try a channel or connection', body: 'none' },
   { method: 'POST', path: '/v1/diff', permission: 'resource.read', handler: 'diff', summary: 'What applying this signalbox.yaml would change', body: 'text' },
   { method: 'POST', path: '/v1/apply', permission: 'resource.write', handler: 'apply', summary: 'Make the node match this signalbox.yaml', body: 'text' },
   { method: 'GET', path: '/v1/export', permission: 'resource.read', handler: 'export', summary: 'What runs, as signalbox.yaml' },
@@ -59,3 +60,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/v1/audit', permission: 'audit.read', handler: 'audit', summary: 'Administrative acts; ?after=&limit=' },
   { method: 'GET', path: '/v1/audit/verify', permission: 'audit.read', handler: 'verifyAudit', summary: 'Whether the chain of administrative acts is whole' },
 ]
+
+/** What a route takes as body. */
+export function bodyOf(route: AdminRoute): 'json' | 'text' | 'none' {
+  return route.body ?? (route.method === 'GET' || route.method === 'DELETE' ? 'none' : 'json')
+}
