@@ -97,9 +97,9 @@ function appendQuery(url: URL, query: object): void {
   }
 }
 
-function encodeBody(body: unknown, type: string): BodyInit {
+function encodeBody(body: unknown, type: string): NonNullable<RequestInit['body']> {
   if (typeof body === 'string' && !type.endsWith('json')) return body
-  if (body instanceof Uint8Array || body instanceof Blob || body instanceof URLSearchParams) return body as BodyInit
+  if (body instanceof Uint8Array || body instanceof Blob || body instanceof URLSearchParams) return body as NonNullable<RequestInit['body']>
   if (type === 'application/x-www-form-urlencoded') return new URLSearchParams(body as Record<string, string>)
   return JSON.stringify(body)
 }

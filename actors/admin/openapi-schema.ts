@@ -78,7 +78,7 @@ function plain(value: unknown): unknown {
 
 /** One part of a JSON Pointer in a URI fragment. */
 export function escapePointer(part: string): string {
-  return encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1'))
+  return encodeURIComponent(part.replaceAll('~', '~0').replaceAll('/', '~1')).replaceAll('%24', '$')
 }
 
 /** The value at a pointer like `#/components/schemas/A`; undefined when there is none. */

@@ -213,7 +213,6 @@ describe('admin server', () => {
       'localhost.evil.example',
       '127.0.0.1.nip.io',
       '127.0.0.1@evil',
-      '',
     ]) {
       const answer = await send(started.port, 'GET', '/health/live', { host })
       assert.equal(answer.status, 421, `'${host}'`)
@@ -225,6 +224,8 @@ describe('admin server', () => {
       'GET /health/live HTTP/1.1\r\nhost: localhost\r\nhost: evil\r\nconnection: close\r\n\r\n',
     )
     assert.match(twice, /^HTTP\/1.1 4(00|21)/)
+    const empty = await raw(started.port, 'GET /health/live HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n')
+    assert.match(empty, /^HTTP\/1.1 421/)
     const absolute = await raw(
       started.port,
       'GET http://evil/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
