@@ -1,0 +1,192 @@
+/** What the tests of the admin API share: an operator that records calls, and a server in front of it. */
+import http from 'node:http'
+import { SignalboxError } from '../../core/errors.ts'
+import { silentLogger } from '../../core/telemetry/log.ts'
+import type { Actor, Operator, ResourceView, TailEvent, TailFilter } from './operator.ts'
+import { AdminServer, type AdminServerOptions } from './server.ts'
+
+/** Roles as the tests use them; the node has its own table. */
+const PERMISSIONS: Record<string, readonly string[]> = {
+  viewer: ['node.read', 'metrics.read', 'service.read', 'resource.read'],
+  operator: [
+    'node.read',
+    'metrics.read',
+    'service.read',
+    'resource.read',
+    'node.scale',
+    'resource.write',
+    'message.read',
+  ],
+  developer: [
+    'node.read',
+    'service.read',
+    'resource.read',
+    'service.invoke',
+    'service.deploy',
+    'message.read',
+  ],
+}
+
+export const ROLES = ['viewer', 'operator', 'developer', 'admin', 'none'] as const
+
+/** The answer of the table above; an admin may everything. */
+export function mayByRole(roles: readonly string[], permission: string): boolean {
+  return roles.some(role => role === 'admin' || (PERMISSIONS[role] ?? []).includes(permission))
+}
+
+/** Tokens are `token-of-ROLE`. */
+export async function authenticate(token: string | undefined): Promise<Actor | undefined> {
+  const role = /^token-of-(.+)$/.exec(token ?? '')?.[1]
+  if (role === undefined || !(ROLES as readonly string[]).includes(role)) return undefined
+  return { name: `ann-${role}`, roles: role === 'none' ? [] : [role] }
+}
+
+/** An operator that records what it is asked and answers as a small node would. */
+export class RecordingOperator implements Operator {
+  readonly log = silentLogger
+  readonly calls: { method: string; args: unknown[] }[] = []
+  readonly listeners = new Set<(event: TailEvent) => void>()
+  filter: TailFilter | undefined
+  ready_ = { ok: true, reasons: [] as string[] }
+  document: unknown = { openapi: '3.1.1', info: { title: 'empty', version: '1' }, paths: {} }
+  invocation: (payload: unknown) => unknown = payload => ({ echo: payload })
+  revision = 3
+
+  #note<T>(method: string, args: unknown[], result: T): Promise<T> {
+    this.calls.push({ method, args })
+    return Promise.resolve(result)
+  }
+
+  #resource(kind: string, type: string, name: string, options: unknown): ResourceView {
+    return { kind, type, name, options, revision: this.revision, changedAt: 1 }
+  }
+
+  #checkRevision(ifRevision: number | undefined): void {
+    if (ifRevision === undefined || ifRevision === this.revision) return
+    throw new SignalboxError('SIGNALBOX_STORE_CONFLICT', 'it has changed since', { status: 409 })
+  }
+
+  node() {
+    return this.#note('node', [], {
+      node: 'n1',
+      name: 'test',
+      version: '0',
+      startedAt: 1,
+      endpoint: undefined,
+      peers: [],
+      replaced: 0,
+      workers: [],
+    })
+  }
+  live = () => this.#note('live', [], { ok: true, reasons: [] })
+  ready = () => this.#note('ready', [], this.ready_)
+  metrics = () => this.#note('metrics', [], 'up 1\n')
+  scale = (actor: Actor, workers: number) => this.#note('scale', [actor, workers], { workers })
+  services = () => this.#note('services', [], [])
+  invoke = async (actor: Actor, service: string, payload: unknown, timeoutMs: number) => {
+    await this.#note('invoke', [actor, service, payload, timeoutMs], undefined)
+    return this.invocation(payload)
+  }
+  deploy = (actor: Actor, file: string, source: string) =>
+    this.#note('deploy', [actor, file, source], { file, name: 'orders.create', version: 'v2' })
+  undeploy = (actor: Actor, file: string) => this.#note('undeploy', [actor, file], undefined)
+  resources = (kind?: string) => this.#note('resources', [kind], [])
+  resource = (id: string) => {
+    const [kind = '', type = '', name = ''] = id.split('/')
+    return this.#note('resource', [id], this.#resource(kind, type, name, {}))
+  }
+  put = async (
+    actor: Actor,
+    resource: { kind: string; type: string; name: string; options: unknown },
+    ifRevision?: number,
+  ) => {
+    this.#checkRevision(ifRevision)
+    this.revision++
+    const view = this.#resource(resource.kind, resource.type, resource.name, resource.options)
+    return this.#note('put', [actor, resource, ifRevision], view)
+  }
+  remove = async (actor: Actor, id: string, ifRevision?: number) => {
+    this.#checkRevision(ifRevision)
+    return this.#note('remove', [actor, id, ifRevision], undefined)
+  }
+  ping = (id: string) => this.#note('ping', [id], { ok: true })
+  diff = (yaml: string) => this.#note('diff', [yaml], { changes: [], text: '' })
+  apply = (actor: Actor, yaml: string) => this.#note('apply', [actor, yaml], { changes: [], text: '' })
+  export = () => this.#note('export', [], 'name: test\n')
+  secrets = () => this.#note('secrets', [], [{ name: 'TOKEN', changedAt: 1 }])
+  setSecret = (actor: Actor, name: string, value: string) =>
+    this.#note('setSecret', [actor, name, value], undefined)
+  removeSecret = (actor: Actor, name: string) => this.#note('removeSecret', [actor, name], undefined)
+  openapi = () => this.#note('openapi', [], this.document)
+  tail = (filter: TailFilter, listener: (event: TailEvent) => void) => {
+    this.calls.push({ method: 'tail', args: [filter] })
+    this.filter = filter
+    this.listeners.add(listener)
+    return () => this.listeners.delete(listener)
+  }
+  audit = (after: number, limit: number) => this.#note('audit', [after, limit], [])
+  verifyAudit = () => this.#note('verifyAudit', [], { brokenAt: undefined, entries: 0 })
+}
+
+export interface Started {
+  operator: RecordingOperator
+  server: AdminServer
+  url: string
+  port: number
+}
+
+/** A server on a free port; `options` override those of the tests. */
+export async function startAdmin(options: Partial<AdminServerOptions> = {}): Promise<Started> {
+  const operator = new RecordingOperator()
+  const server = new AdminServer({
+    operator,
+    port: 0,
+    authenticate,
+    may: mayByRole,
+    log: silentLogger,
+    ...options,
+  })
+  const { url } = await server.start()
+  return { operator, server, url, port: Number(new URL(url).port) }
+}
+
+export interface RawAnswer {
+  status: number
+  headers: http.IncomingHttpHeaders
+  body: string
+}
+
+/** A request with exactly this path and these headers; fetch would change them. */
+export function send(
+  port: number,
+  method: string,
+  path: string,
+  headers: Record<string, string | string[]> = {},
+  body?: string | Buffer,
+): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) }
+    const request = http.request(
+      { host: '127.0.0.1', port, method, path, headers: { ...length, ...headers }, agent: false },
+      response => {
+        const chunks: Buffer[] = []
+        response.on('data', chunk => chunks.push(chunk))
+        response.on('error', reject)
+        response.on('end', () =>
+          resolve({
+            status: response.statusCode!,
+            headers: response.headers,
+            body: Buffer.concat(chunks).toString(),
+          }),
+        )
+      },
+    )
+    request.on('error', reject)
+    request.end(body)
+  })
+}
+
+/** Headers of a role, and of a JSON body. */
+export function as(role: string, type?: string): Record<string, string> {
+  return { authorization: `Bearer token-of-${role}`, ...(type && { 'content-type': type }) }
+}

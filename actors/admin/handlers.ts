@@ -1,0 +1,114 @@
+/** What each route of the admin API does: one function for each handler of the table, on the operator alone. */
+
+import { DOCS_CSP, DOCS_PAGE } from './docs-page.ts'
+import { ADMIN_OPENAPI } from './openapi.ts'
+import type { Actor, HealthView, Operator, ResourceView, TailEvent, TailFilter } from './operator.ts'
+import { type HandlerName, SCHEMAS } from './schemas.ts'
+
+/** A request, checked. */
+export interface AdminCall {
+  actor: Actor
+  params: Record<string, string>
+  query: Record<string, unknown>
+  /** Parsed JSON, a text, or undefined. */
+  body: unknown
+  /** From If-Match. */
+  ifRevision: number | undefined
+}
+
+/** What to answer: a value as JSON, a text, bytes, or nothing (204). */
+export interface AdminAnswer {
+  status?: number
+  headers?: Record<string, string>
+  json?: unknown
+  text?: string
+  bytes?: Uint8Array
+  /** Events until the client leaves. Called with the listener; returns what stops it. */
+  events?: (listener: (event: TailEvent) => void) => () => void
+}
+
+type Handler = (operator: Operator, call: AdminCall) => AdminAnswer | Promise<AdminAnswer>
+
+const NOTHING: AdminAnswer = { status: 204 }
+
+/** By name, as the table of routes has them. */
+export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
+  live: async operator => health(await operator.live()),
+  ready: async operator => health(await operator.ready()),
+  metrics: async operator => text('metrics', await operator.metrics()),
+  docs: () => ({
+    ...text('docs', DOCS_PAGE),
+    headers: { 'content-type': SCHEMAS.docs.answerType, ...DOCS_CSP },
+  }),
+  openapi: async operator => ({ json: await operator.openapi() }),
+  adminOpenapi: () => ({ json: ADMIN_OPENAPI }),
+  node: async operator => ({ json: await operator.node() }),
+  async scale(operator, { actor, body }) {
+    return { json: await operator.scale(actor, (body as { count: number }).count) }
+  },
+  services: async operator => ({ json: await operator.services() }),
+  async invoke(operator, { actor, params, query, body }) {
+    return answerOf(await operator.invoke(actor, params.name!, body, query.timeoutMs as number))
+  },
+  async deploy(operator, { actor, params, body }) {
+    return { json: await operator.deploy(actor, params['*']!, body as string) }
+  },
+  async undeploy(operator, { actor, params }) {
+    await operator.undeploy(actor, params['*']!)
+    return NOTHING
+  },
+  resources: async (operator, { query }) => ({
+    json: await operator.resources(query.kind as string | undefined),
+  }),
+  resource: async (operator, { params }) => resource(await operator.resource(idOf(params))),
+  async put(operator, { actor, params, body, ifRevision }) {
+    const { kind, type, name } = params as { kind: string; type: string; name: string }
+    return resource(await operator.put(actor, { kind, type, name, options: body }, ifRevision))
+  },
+  async remove(operator, { actor, params, ifRevision }) {
+    await operator.remove(actor, idOf(params), ifRevision)
+    return NOTHING
+  },
+  ping: async (operator, { params }) => ({ json: await operator.ping(idOf(params)) }),
+  diff: async (operator, { body }) => ({ json: await operator.diff(body as string) }),
+  apply: async (operator, { actor, body }) => ({ json: await operator.apply(actor, body as string) }),
+  export: async operator => text('export', await operator.export()),
+  secrets: async operator => ({ json: await operator.secrets() }),
+  async setSecret(operator, { actor, params, body }) {
+    await operator.setSecret(actor, params.name!, body as string)
+    return NOTHING
+  },
+  async removeSecret(operator, { actor, params }) {
+    await operator.removeSecret(actor, params.name!)
+    return NOTHING
+  },
+  tail: (operator, { query }) => ({ events: listener => operator.tail(query as TailFilter, listener) }),
+  audit: async (operator, { query }) => ({
+    json: await operator.audit(query.after as number, query.limit as number),
+  }),
+  verifyAudit: async operator => ({ json: await operator.verifyAudit() }),
+}
+
+function health(view: HealthView): AdminAnswer {
+  return { status: view.ok ? 200 : 503, json: view }
+}
+
+function text(handler: 'metrics' | 'docs' | 'export', value: string): AdminAnswer {
+  return { text: value, headers: { 'content-type': SCHEMAS[handler].answerType } }
+}
+
+function resource(view: ResourceView): AdminAnswer {
+  return { json: view, headers: { etag: `"${view.revision}"` } }
+}
+
+/** A resource as `kind/type/name`. */
+function idOf({ kind, type, name }: Record<string, string>): string {
+  return `${kind}/${type}/${name}`
+}
+
+/** Bytes stay bytes; a text is a JSON string, so that it is not taken for an object that looks the same. */
+function answerOf(value: unknown): AdminAnswer {
+  if (value === undefined) return NOTHING
+  if (value instanceof Uint8Array) return { bytes: value }
+  return { json: value }
+}

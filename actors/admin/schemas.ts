@@ -1,0 +1,130 @@
+/** What each handler of the admin API takes and answers. The table of routes names the handlers. */
+import { type TSchema, Type } from '../../core/schema.ts'
+import * as views from './views.ts'
+
+export const MAX_INVOKE_MS = 600_000
+const DEFAULT_INVOKE_MS = 30_000
+const MAX_WORKERS = 1024
+
+/** Input and output of a handler. Absent: there is none. */
+export interface HandlerSchema {
+  params?: TSchema
+  query?: TSchema
+  /** Of a JSON body; a text body is any text. */
+  body?: TSchema
+  answer?: TSchema
+  /** Media type of the answer when it is not JSON. */
+  answerType?: string
+  /** Answers in addition to the usual ones: status and meaning. */
+  statuses?: Record<number, string>
+  /** Whether it takes If-Match. */
+  conditional?: true
+}
+
+/** Parts of letters, digits and `_ . $ : -` divided by slashes, none of which begins with a dot. */
+const NAME = '^(?!\\.)[A-Za-z0-9_.$:-]+(/(?!\\.)[A-Za-z0-9_.$:-]+)*$'
+/** Below `services/`: no hidden part, no `..`, nothing absolute, only sources. */
+const FILE = '^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*(?<!\\.d)\\.(ts|mts|js|mjs)$'
+
+const closed = { additionalProperties: false }
+const Name = Type.String({ pattern: NAME, maxLength: 256 })
+const Word = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]*$', maxLength: 64 })
+const ByName = Type.Object({ name: Name }, closed)
+const Secret = Type.Object(
+  { name: Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]*$', maxLength: 128 }) },
+  closed,
+)
+const Resource = Type.Object({ kind: Word, type: Word, name: Name }, closed)
+const File = Type.Object(
+  {
+    '*': Type.String({
+      pattern: FILE,
+      maxLength: 255,
+      description: "Path below services/, e.g. 'orders/create.ts'",
+    }),
+  },
+  closed,
+)
+const Filter = (description: string) =>
+  Type.Optional(Type.String({ minLength: 1, maxLength: 512, description }))
+
+/** By name of the handler. */
+export const SCHEMAS = {
+  live: { answer: views.Health, statuses: { 503: 'It does not' } },
+  ready: { answer: views.Health, statuses: { 503: 'It does not; the reasons say why' } },
+  metrics: { answer: Type.String(), answerType: 'text/plain; version=0.0.4; charset=utf-8' },
+  docs: { answer: Type.String(), answerType: 'text/html; charset=utf-8' },
+  openapi: { answer: Type.Record(Type.String(), Type.Unknown()) },
+  adminOpenapi: { answer: Type.Record(Type.String(), Type.Unknown()) },
+  node: { answer: views.NodeSchema },
+  scale: {
+    body: Type.Object({ count: Type.Integer({ minimum: 1, maximum: MAX_WORKERS }) }, closed),
+    answer: views.Workers,
+  },
+  services: { answer: views.Services },
+  invoke: {
+    params: ByName,
+    query: Type.Object(
+      {
+        timeoutMs: Type.Integer({
+          minimum: 1,
+          maximum: MAX_INVOKE_MS,
+          default: DEFAULT_INVOKE_MS,
+          description: 'How long to wait for the answer, in milliseconds',
+        }),
+      },
+      closed,
+    ),
+    body: Type.Unknown(),
+    answer: Type.Unknown(),
+    statuses: { 204: 'The service answered nothing' },
+  },
+  deploy: { params: File, answer: views.Deployed },
+  undeploy: { params: File },
+  resources: {
+    query: Type.Object({ kind: Type.Optional(Word) }, closed),
+    answer: views.Resources,
+  },
+  resource: { params: Resource, answer: views.ResourceSchema },
+  put: {
+    params: Resource,
+    body: Type.Record(Type.String(), Type.Unknown(), { description: 'The options' }),
+    answer: views.ResourceSchema,
+    conditional: true,
+  },
+  remove: { params: Resource, conditional: true },
+  ping: { params: Resource, answer: views.Ping },
+  diff: { answer: views.Applied },
+  apply: { answer: views.Applied },
+  export: { answer: Type.String(), answerType: 'application/yaml; charset=utf-8' },
+  secrets: { answer: views.SecretNames },
+  setSecret: { params: Secret },
+  removeSecret: { params: Secret },
+  tail: {
+    query: Type.Object(
+      {
+        name: Filter('Glob over addresses, e.g. service/invoices.*'),
+        cid: Filter('Correlation id'),
+        outcome: Filter('An error code, ok or failed'),
+      },
+      closed,
+    ),
+    answer: Type.String({
+      description: 'Events `message` (a step, as JSON), `skipped` ({"count": n}) and `end`',
+    }),
+    answerType: 'text/event-stream',
+  },
+  audit: {
+    query: Type.Object(
+      {
+        after: Type.Integer({ minimum: 0, default: 0, description: 'Only entries with a greater seq' }),
+        limit: Type.Integer({ minimum: 1, maximum: 1000, default: 100 }),
+      },
+      closed,
+    ),
+    answer: views.Audit,
+  },
+  verifyAudit: { answer: views.AuditCheck },
+} as const satisfies Record<string, HandlerSchema>
+
+export type HandlerName = keyof typeof SCHEMAS
