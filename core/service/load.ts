@@ -22,16 +22,7 @@ export async function findServices(folder: string): Promise<string[]> {
   return entries
     .filter(entry => entry.isFile())
     .map(entry => join(entry.parentPath, entry.name))
-<<<<<<< HEAD
     .filter(file => isServiceFile(relative(folder, file)))
-=======
-    .filter(
-      file =>
-        !relative(folder, file)
-          .split(sep)
-          .some(part => /^[._]/.test(part) || part === 'node_modules'),
-    )
->>>>>>> security
     .sort()
 }
 
