@@ -2,7 +2,6 @@
 import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { SignalboxError } from '../core/errors.ts'
-import { nearest } from '../core/schema.ts'
 import { AdminClient } from './admin-client.ts'
 import { type AdminFlags, adminTarget } from './admin-target.ts'
 import { AdvisedError } from './failure.ts'
@@ -57,6 +56,7 @@ async function corrected(error: unknown, service: string, client: AdminClient): 
   if ((error as SignalboxError).code !== 'SIGNALBOX_ADDRESS_UNKNOWN') return error
   // Without the names, the error is said as it came.
   const services = await client.services().catch(() => [])
+  const { nearest } = await import('../core/schema.ts')
   const near = nearest(
     service.split('#')[0]!,
     services.map(({ name }) => name),

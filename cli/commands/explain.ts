@@ -1,6 +1,5 @@
 import type { Command } from 'commander'
 import { ERRORS, type ErrorCode, SignalboxError } from '../../core/errors.ts'
-import { nearest } from '../../core/schema.ts'
 import { type Column, json, paint, table } from '../output.ts'
 import { examples } from './shared.ts'
 
@@ -29,8 +28,8 @@ export function register(program: Command): void {
     .description('explain an error code: what it means and how to mend it')
     .argument('<code>', 'e.g. SIGNALBOX_MAILBOX_FULL, or mailbox_full')
     .option('--json', 'for programs')
-    .action((code: string, options: { json?: boolean }) => {
-      const error = found(code)
+    .action(async (code: string, options: { json?: boolean }) => {
+      const error = await found(code)
       console.log(options.json ? json(error) : explanation(error))
     })
   examples(explain, 'signalbox explain SIGNALBOX_MAILBOX_FULL')
@@ -46,11 +45,13 @@ export function register(program: Command): void {
   examples(errors, 'signalbox errors', 'signalbox errors | grep TIMEOUT')
 }
 
-function found(text: string): Explained {
+async function found(text: string): Promise<Explained> {
   const upper = text.trim().toUpperCase().replaceAll('-', '_')
   const codes = Object.keys(ERRORS) as ErrorCode[]
   const code = codes.find(known => known === upper || known === PREFIX + upper)
   if (code) return explained(code)
+  // Loads the schema compiler, which a verb that starts at once can do without.
+  const { nearest } = await import('../../core/schema.ts')
   const bare = codes.map(known => known.slice(PREFIX.length))
   const near = nearest(upper.startsWith(PREFIX) ? upper.slice(PREFIX.length) : upper, bare)
   const hint = near ? `; did you mean ${PREFIX}${near}?` : '; see `signalbox errors`'
