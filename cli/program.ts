@@ -4,6 +4,7 @@ import packageJson from '../package.json' with { type: 'json' }
 import * as apply from './commands/apply.ts'
 import * as audit from './commands/audit.ts'
 import * as client from './commands/client.ts'
+import * as completion from './commands/completion.ts'
 import * as deploy from './commands/deploy.ts'
 import * as diff from './commands/diff.ts'
 import * as explain from './commands/explain.ts'
@@ -31,7 +32,7 @@ const GROUPS: Group[] = [
   { title: 'Look:', verbs: [ps, services, tail, health, metrics, audit] },
   { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
   { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },
-  { title: 'Describe:', verbs: [openapi, client, explain] },
+  { title: 'Describe:', verbs: [openapi, client, explain, completion] },
 ]
 
 /** The command line, ready to parse. It throws CommanderError instead of ending the process. */
