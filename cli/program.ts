@@ -7,6 +7,7 @@ import * as client from './commands/client.ts'
 import * as completion from './commands/completion.ts'
 import * as deploy from './commands/deploy.ts'
 import * as diff from './commands/diff.ts'
+import * as doctor from './commands/doctor.ts'
 import * as explain from './commands/explain.ts'
 import * as exportYaml from './commands/export.ts'
 import * as health from './commands/health.ts'
@@ -29,7 +30,7 @@ interface Group {
 
 const GROUPS: Group[] = [
   { title: 'Run:', verbs: [start, keys] },
-  { title: 'Look:', verbs: [ps, services, tail, health, metrics, audit] },
+  { title: 'Look:', verbs: [ps, services, tail, health, metrics, audit, doctor] },
   { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
   { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },
   { title: 'Describe:', verbs: [openapi, client, explain, completion] },
