@@ -10,12 +10,13 @@ import type {
   TailEvent,
   TailFilter,
 } from '../actors/admin/operator.ts'
-import { ERRORS, SignalboxError } from '../core/errors.ts'
+import { SignalboxError } from '../core/errors.ts'
 import type { AdminTarget } from './admin-target.ts'
-import { eventData } from './event-stream.ts'
+import { eventsOf } from './event-stream.ts'
 import { AdvisedError } from './failure.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
+const TOKEN_ADVICE = 'Give the admin token: run this in the folder of the project, or set SIGNALBOX_TOKEN.'
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 interface RequestParts {
@@ -67,13 +68,21 @@ export class AdminClient {
     return this.#json('GET', '/v1/services')
   }
 
-  /** The node keeps the time; this side waits a little longer, so that its error arrives. */
-  invoke(service: string, payload: unknown, timeoutMs: number): Promise<unknown> {
-    return this.#json('POST', `/v1/services/${encodeURIComponent(service)}/invoke`, {
+  /**
+   * What the service answers: data, a Buffer where it answers with bytes, or undefined. The node keeps the time; this
+   * side waits a little longer, so that its error arrives.
+   */
+  async invoke(service: string, payload: unknown, timeoutMs: number): Promise<unknown> {
+    const response = await this.#fetch('POST', `/v1/services/${encodeURIComponent(service)}/invoke`, {
       json: payload ?? null,
       query: { timeoutMs },
       timeoutMs: timeoutMs + 5_000,
     })
+    if (!response.ok) throw await this.#error(response)
+    const bytes = await this.#bytes(response)
+    const isJson = response.headers.get('content-type')?.startsWith('application/json')
+    if (bytes.length === 0 && !isJson) return undefined
+    return isJson ? this.#parsed(bytes.toString('utf8'), response) : bytes
   }
 
   /** `file` is a path below `services/`. */
@@ -125,14 +134,26 @@ export class AdminClient {
     return this.#json('GET', '/v1/audit/verify')
   }
 
-  /** Events as they happen, until the signal is aborted or the node ends the stream. */
-  async *tail(filter: TailFilter, signal: AbortSignal): AsyncGenerator<TailEvent> {
+  /**
+   * Events as they happen, until the signal is aborted or the node ends the stream. `skipped` is told how many the
+   * node has left out, because this side was too slow.
+   */
+  async *tail(
+    filter: TailFilter,
+    signal: AbortSignal,
+    skipped: (count: number) => void,
+  ): AsyncGenerator<TailEvent> {
     const response = await this.#fetch('GET', '/v1/tail', { query: { ...filter }, signal })
     if (!response.ok) throw await this.#error(response)
     if (!response.headers.get('content-type')?.startsWith('text/event-stream')) throw this.#notOurs(response)
     if (response.body === null) return
     try {
-      for await (const data of eventData(response.body)) yield this.#parsed(data, response) as TailEvent
+      for await (const { type, data } of eventsOf(response.body)) {
+        if (type === 'message') yield this.#parsed(data, response) as TailEvent
+        else if (type === 'skipped')
+          skipped(Number((this.#parsed(data, response) as { count: number }).count))
+        else if (type === 'end') return
+      }
     } catch (error) {
       if (signal.aborted) return
       throw error instanceof SignalboxError ? error : this.#unreachable(error)
@@ -180,6 +201,10 @@ export class AdminClient {
   }
 
   async #body(response: Response): Promise<string> {
+    return (await this.#bytes(response)).toString('utf8')
+  }
+
+  async #bytes(response: Response): Promise<Buffer> {
     const chunks: Uint8Array[] = []
     let bytes = 0
     try {
@@ -192,7 +217,7 @@ export class AdminClient {
       if (error instanceof SignalboxError) throw error
       throw (error as Error).name === 'TimeoutError' ? tooLate(this.#timeoutMs) : this.#unreachable(error)
     }
-    return Buffer.concat(chunks).toString('utf8')
+    return Buffer.concat(chunks)
   }
 
   #parsed(text: string, response: Response): unknown {
@@ -210,14 +235,14 @@ export class AdminClient {
     const { code, detail, title, fix, details } = (problem ?? {}) as Record<string, unknown>
     if (typeof code !== 'string') return this.#notOurs(response)
     const message = String(detail ?? title ?? code)
-    const advice = adviceFor(code, fix)
+    const advice = code === 'SIGNALBOX_UNAUTHENTICATED' ? TOKEN_ADVICE : fix
     const options = {
       status: response.status,
       ...(typeof details === 'object' && details !== null && { details: details as Record<string, unknown> }),
     }
-    return advice === undefined
-      ? new SignalboxError(code, message, options)
-      : new AdvisedError(code, message, advice, options)
+    return typeof advice === 'string'
+      ? new AdvisedError(code, message, advice, options)
+      : new SignalboxError(code, message, options)
   }
 
   #notOurs(response: Response, cause?: unknown): SignalboxError {
@@ -240,14 +265,6 @@ export class AdminClient {
       { cause },
     )
   }
-}
-
-function adviceFor(code: string, fix: unknown): string | undefined {
-  if (code === 'SIGNALBOX_UNAUTHENTICATED') {
-    return 'Give the admin token: run this in the folder of the project, or set SIGNALBOX_TOKEN.'
-  }
-  if (code === 'SIGNALBOX_FORBIDDEN') return 'Use a token with a role that may do this.'
-  return typeof fix === 'string' && !Object.hasOwn(ERRORS, code) ? fix : undefined
 }
 
 /** Each part of the path by itself: a slash in a name parts folders, all else is a part of a name. */

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { eventData } from './event-stream.ts'
+import { eventsOf } from './event-stream.ts'
 
 async function read(chunks: readonly Uint8Array[]): Promise<string[]> {
   const found: string[] = []
   const body = async function* () {
     yield* chunks
   }
-  for await (const data of eventData(body())) found.push(data)
+  for await (const { type, data } of eventsOf(body())) found.push(`${type} ${data}`)
   return found
 }
 
@@ -36,7 +36,7 @@ test('events are the same however the bytes are cut and lines end', async () => 
         const chunks = Array.from({ length: Math.ceil(bytes.length / size) }, (_, i) =>
           bytes.subarray(i * size, (i + 1) * size),
         )
-        assert.deepEqual(await read(chunks), ['{"a":"ü"}', 'one\ntwo', ''])
+        assert.deepEqual(await read(chunks), ['message {"a":"ü"}', 'x one\ntwo', 'message '])
       },
     ),
   )

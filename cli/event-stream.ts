@@ -4,21 +4,31 @@ import { SignalboxError } from '../core/errors.ts'
 /** An event that is longer than this ends the stream. */
 const MAX_EVENT_CHARACTERS = 1024 * 1024
 
-/** The data of each event. Comments and other fields are left out. Throws SIGNALBOX_FORMAT_LIMIT. */
-export async function* eventData(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+/** One event: its type (`message` unless it says otherwise) and its data. */
+export interface StreamEvent {
+  type: string
+  data: string
+}
+
+/** The events that have data. Throws SIGNALBOX_FORMAT_LIMIT. */
+export async function* eventsOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<StreamEvent> {
+  let type = ''
   let data: string[] = []
   let size = 0
   for await (const line of linesOf(body)) {
     if (line === '') {
-      if (data.length > 0) yield data.join('\n')
+      if (data.length > 0) yield { type: type || 'message', data: data.join('\n') }
+      type = ''
       data = []
       size = 0
-    } else if (/^data(:|$)/.test(line)) {
-      const value = line.slice(5).replace(/^ /, '')
-      size += value.length
-      if (size > MAX_EVENT_CHARACTERS) throw tooLong()
-      data.push(value)
+      continue
     }
+    const [, field, value] = /^([^:]*):? ?(.*)$/s.exec(line)!
+    if (field === 'event') type = value!
+    if (field !== 'data') continue
+    size += value!.length
+    if (size > MAX_EVENT_CHARACTERS) throw tooLong()
+    data.push(value!)
   }
 }
 

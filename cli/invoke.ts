@@ -72,7 +72,12 @@ async function corrected(error: unknown, service: string, client: AdminClient): 
   )
 }
 
+/** Bytes as they are; all else as JSON. */
 function print(answer: unknown): void {
+  if (answer instanceof Uint8Array) {
+    process.stdout.write(answer)
+    return
+  }
   const plainJson = (_key: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
   console.log(JSON.stringify(answer ?? null, plainJson, 2))
 }

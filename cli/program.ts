@@ -11,6 +11,7 @@ import * as doctor from './commands/doctor.ts'
 import * as explain from './commands/explain.ts'
 import * as exportYaml from './commands/export.ts'
 import * as health from './commands/health.ts'
+import * as init from './commands/init.ts'
 import * as invoke from './commands/invoke.ts'
 import * as keys from './commands/keys.ts'
 import * as metrics from './commands/metrics.ts'
@@ -29,7 +30,7 @@ interface Group {
 }
 
 const GROUPS: Group[] = [
-  { title: 'Run:', verbs: [start, keys] },
+  { title: 'Run:', verbs: [init, start, keys] },
   { title: 'Look:', verbs: [ps, services, tail, health, metrics, audit, doctor] },
   { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
   { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },

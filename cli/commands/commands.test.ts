@@ -133,6 +133,13 @@ test('invoke takes its payload from the argument, a file or standard input', asy
   assert.ok(server.seen.some(({ params }) => params.name === 'orders#7/8'))
 })
 
+test('invoke writes an answer of bytes as they are, and null for none', async () => {
+  await using bytes = await adminTestServer({ invoke: new Reply(200, 'application/octet-stream', 'raw\n') })
+  await using nothing = await adminTestServer({ invoke: undefined })
+  const [raw, none] = await Promise.all([runAt(bytes, ['invoke', 'a']), runAt(nothing, ['invoke', 'a'])])
+  assert.deepEqual([raw.out, none.out], ['raw\n', 'null\n'])
+})
+
 test('invoke corrects the name of a service, and passes errors on', async () => {
   await using server = await adminTestServer({
     services: [SERVICE],
@@ -270,7 +277,7 @@ test('tail prints events until the node ends the stream', async () => {
     durationMs: 3,
     cid: 'c1',
   }
-  const stream = `: hello\r\n\r\ndata: ${JSON.stringify(event)}\r\n\r\nevent: x\ndata: ${JSON.stringify({ ...event, bytes: 7 })}\n\n`
+  const stream = `: hello\r\n\r\ndata: ${JSON.stringify(event)}\r\n\r\nevent: message\ndata: ${JSON.stringify({ ...event, bytes: 7 })}\n\nevent: skipped\ndata: {"count":3}\n\nevent: end\ndata: {}\n\ndata: {}\n\n`
   await using server = await adminTestServer({ tail: new Reply(200, 'text/event-stream', stream) })
   const [people, programs] = await Promise.all([
     runAt(server, ['tail', '--name', 'service/*', '--outcome', 'ok']),
@@ -278,6 +285,7 @@ test('tail prints events until the node ends the stream', async () => {
   ])
   const line = '12:34:56.120  n1/0  handled   service/greet  ok  3 ms'
   assert.equal(people.out, `${line}  c1\n${line}  7 B  c1\n`)
+  assert.equal(people.err, '3 events left out: they came too fast\n')
   assert.deepEqual(JSON.parse(programs.out.split('\n')[0]!), event)
   assert.ok(server.seen.some(({ query }) => query.name === 'service/*' && query.outcome === 'ok'))
 })

@@ -18,7 +18,8 @@ export function register(program: Command): void {
     .option('--json', 'for programs: one JSON text on each line')
     .action(async ({ name, cid, outcome, ...options }: TailOptions) => {
       const filter = { ...(name && { name }), ...(cid && { cid }), ...(outcome && { outcome }) }
-      for await (const event of clientOf(options).tail(filter, untilInterrupted())) {
+      const skipped = (count: number) => console.error(`${count} events left out: they came too fast`)
+      for await (const event of clientOf(options).tail(filter, untilInterrupted(), skipped)) {
         console.log(options.json ? JSON.stringify(event) : tailLine(event))
       }
     })
