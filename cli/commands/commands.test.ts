@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { NodeView } from '../../actors/admin/operator.ts'
+import { siblingModule } from '../../core/module-url.ts'
 import { fixture } from '../../test/fixture.ts'
 import { adminTestServer, problem, Reply, run, runAt, TOKEN } from '../admin-test-server.ts'
 
@@ -23,7 +25,7 @@ const SERVICE = { name: 'greet', file: 'greet.ts', version: '0123456789abcdef', 
 test('ps shows tables, and JSON for programs', async () => {
   await using server = await adminTestServer({ node: NODE })
   const [people, programs] = await Promise.all([runAt(server, ['ps']), runAt(server, ['ps', '--json'])])
-  assert.match(people.out, /^my-bus {2}node n1, signalbox 0\.1\.0, up .+, 1 workers\n\nWORKER {2}PLACE/)
+  assert.match(people.out, /^my-bus {2}node n1, signalbox 0\.1\.0, up .+, 1 worker\n\nWORKER {2}PLACE/)
   assert.match(people.out, /\nservice\/greet {8}1 {2}running\n$/)
   assert.deepEqual(JSON.parse(programs.out), JSON.parse(JSON.stringify(NODE)))
   assert.equal(programs.code, 0)
@@ -177,10 +179,12 @@ test('deploy finds the path below services/, shows the line of an error, and rem
     'other.ts': 'x',
   })
   const at = (...args: string[]) => runAt(server, ['deploy', ...args], { cwd: folder.path })
-  const [good, broken, removed, outside, as] = await Promise.all([
+  const away = { cwd: tmpdir() }
+  const [good, broken, removed, gone, outside, as] = await Promise.all([
     at('services/a/b c.ts'),
     at('services/x.ts'),
     at('--remove', 'services/gone.ts'),
+    runAt(server, ['deploy', '--remove', './services/a/gone.ts'], away),
     at('other.ts'),
     at('other.ts', '--as', 'z/other.ts', '--json'),
   ])
@@ -188,6 +192,7 @@ test('deploy finds the path below services/, shows the line of an error, and rem
   assert.equal(broken.code, 1)
   assert.match(broken.err, /^services\/x\.ts:2\n {2}2 \| broken \{\nerror SIGNALBOX_SERVICE_LOAD/)
   assert.equal(removed.out, 'gone.ts removed\n')
+  assert.equal(gone.out, 'a/gone.ts removed\n')
   assert.equal(outside.code, 2)
   assert.equal(JSON.parse(as.out)[0].file, 'z/other.ts')
   assert.ok(server.seen.some(({ handler, params }) => handler === 'undeploy' && params['*'] === 'gone.ts'))
@@ -321,4 +326,19 @@ test('audit lists acts and verifies the chain', async () => {
   )
   assert.deepEqual([verified.code, verified.out], [0, 'the chain is whole: 12 entries\n'])
   assert.deepEqual([found.code, found.out], [1, 'the chain is broken at entry 3 of 12\n'])
+})
+
+const GENERATOR = siblingModule(import.meta.url, '../../actors/admin/client-generator')
+
+test('client writes a typed client', {
+  skip: existsSync(GENERATOR) ? false : 'no generator yet',
+}, async () => {
+  await using server = await adminTestServer({
+    openapi: { openapi: '3.1.0', info: { title: 'my-bus', version: '1' }, paths: {} },
+  })
+  using folder = fixture({})
+  const file = join(folder.path, 'client.ts')
+  const { code, err } = await runAt(server, ['client', '--out', file])
+  assert.equal(code, 0, err)
+  assert.match(readFileSync(file, 'utf8'), /export class Client/)
 })

@@ -62,7 +62,11 @@ function pathBelowServices(path: string, remove: boolean): string {
   const project = folderWith('signalbox.yaml', dirname(file))
   const below = project && relative(join(project.folder, 'services'), file)
   if (below !== undefined && below !== '' && below.split(sep)[0] !== '..') return below.split(sep).join('/')
-  if (remove) return path.split(sep).join('/')
+  if (remove)
+    return path
+      .split(sep)
+      .join('/')
+      .replace(/^(\.\/)?services\//, '')
   const message = `${path} is not below services/ of a project: say with --as where it belongs there`
   throw new SignalboxError('SIGNALBOX_USAGE', message)
 }

@@ -32,7 +32,7 @@ function headOf(node: NodeView, now: number): string {
     `node ${oneLine(node.node)}`,
     `signalbox ${oneLine(node.version)}`,
     `up ${duration(now - node.startedAt)}`,
-    `${node.workers.length} workers`,
+    `${node.workers.length} worker${node.workers.length === 1 ? '' : 's'}`,
     ...(replaced ? [replaced] : []),
     ...(node.endpoint ? [oneLine(node.endpoint)] : []),
   ]
