@@ -1,8 +1,12 @@
 #!/usr/bin/env node
 /** The command line of Signalbox. */
 import './node-version.mjs'
-import { report } from './failure.ts'
-import { createProgram } from './program.ts'
+import { useCompileCache } from './compile-cache.ts'
+
+// What follows is loaded from here on, so that it comes from the cache.
+useCompileCache()
+
+const [{ createProgram }, { report }] = await Promise.all([import('./program.ts'), import('./failure.ts')])
 
 // `signalbox errors | head` has had enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

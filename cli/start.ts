@@ -1,37 +1,69 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
 import { type AddressInfo, createServer, type Server } from 'node:net'
+import { Deployer } from '../actors/deployer.ts'
+import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
 import { createLogger } from '../core/telemetry/log.ts'
-import { type EndpointConfig, loadProject, type Project, transportNamed } from './project.ts'
+import { telemetrySettings } from '../core/telemetry/options.ts'
+import { loadProject, type Project, transportNamed } from './project.ts'
+import { watchProject } from './watch.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 export interface StartOptions {
   workers?: number
 }
 
-/** Starts the node of a project. */
-export async function startProject(
-  folder: string,
-  options: StartOptions = {},
-): Promise<{ node: Node; project: Project }> {
+/** A project that runs. */
+export interface RunningProject {
+  node: Node
+  project: Project
+  deployer: Deployer
+  /** Takes nothing new, finishes what is under way within `drainMs`, ends everything. */
+  stop(drainMs?: number): Promise<void>
+}
+
+/** Starts the node of a project, and deploys what is saved below its folder from then on. */
+export async function startProject(folder: string, options: StartOptions = {}): Promise<RunningProject> {
   const project = await loadProject(folder)
+  const log = createLogger({ node: project.node })
   const config: BootConfig = {
     root: project.root,
+    security: [],
     channels: await Promise.all(project.channels.map(withPort)),
     connections: project.connections,
   }
+  const workers = options.workers ?? project.workers
+  const telemetry = telemetrySettings(project.telemetry, process.env, project.name)
+  let deployer: Deployer | undefined
   const node = await startNode({
     nodeId: project.node,
     boot: siblingModule(import.meta.url, 'worker-boot'),
     config,
-    log: createLogger({ node: project.node }),
-    ...((options.workers ?? project.workers) ? { workers: options.workers ?? project.workers! } : {}),
+    // Before the first workers are there nothing is known that they could have missed.
+    onReady: async worker => deployer?.welcome(worker),
+    log,
+    telemetry,
+    ...(workers !== undefined && { workers }),
     ...(project.limits && { limits: project.limits }),
     ...(project.network && { network: networkOf(project) }),
   })
-  return { node, project }
+  deployer = new Deployer(
+    project.root,
+    {
+      workers: () => node.host.workers.filter(({ state }) => state === 'ready'),
+      roll: files => node.host.roll({ ...config, mustLoad: files } satisfies BootConfig),
+    },
+    log,
+  )
+  await deployer.start()
+  const watching = await watchProject(project.root, deployer, log)
+  const stop = async (drainMs?: number): Promise<void> => {
+    await watching.close()
+    await node.stop(drainMs)
+  }
+  return { node, project, deployer, stop }
 }
 
 /**
@@ -88,8 +120,10 @@ function networkOf({ network }: Project) {
 
 /** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
 export async function start(folder: string, options: StartOptions): Promise<void> {
-  const { node, project } = await startProject(folder, options)
-  stopOnSignals(node)
+  const starting = startProject(folder, options)
+  // It may be told to stop before it has begun.
+  stopOnSignals(async () => (await starting).stop())
+  const { node, project } = await starting
   console.log(await welcome(node, project))
 }
 
@@ -113,12 +147,12 @@ async function welcome(node: Node, project: Project): Promise<string> {
 }
 
 /** Stops the node at SIGTERM or SIGINT; a second signal ends the process at once. */
-export function stopOnSignals(node: Node): void {
+export function stopOnSignals(end: () => Promise<void>): void {
   let stopping = false
   const stop = () => {
     if (stopping) process.exit(130)
     stopping = true
-    node.stop().then(
+    end().then(
       () => process.exit(0),
       error => {
         console.error(error)

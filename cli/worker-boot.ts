@@ -1,93 +1,73 @@
 /** Sets up the actors of a worker: the services, connections and channels of the project. */
 import { join } from 'node:path'
-import { type ChannelActor, channelActor } from '../actors/channel-host.ts'
-import { connectionActor } from '../actors/connection-host.ts'
-import { servicePlacement } from '../actors/service-host.ts'
-import { SignalboxError } from '../core/errors.ts'
-import { nearest } from '../core/schema.ts'
+import { ChannelSecurity, type SecurityConfig } from '../actors/channel-security.ts'
+import { type EndpointConfig, EndpointRegistry } from '../actors/endpoint-registry.ts'
+import { ServiceRegistry } from '../actors/service-registry.ts'
+import type { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
-import { findServices, loadService } from '../core/service/load.ts'
-import { ServiceRunner } from '../core/service/runner.ts'
-import type { Connection } from '../core/transport.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
-import { type EndpointConfig, transportNamed } from './project.ts'
+import { transportNamed } from './project.ts'
 
-/** What the node tells each worker. */
+/** What the node tells each worker at its start. Options are valid, complete, and have their secrets filled in. */
 export interface BootConfig {
   root: string
-  channels: EndpointConfig[]
+  security: SecurityConfig[]
   connections: EndpointConfig[]
+  channels: EndpointConfig[]
+  /** Service files without which the worker must not start; of others that do not load the rest goes on. */
+  mustLoad?: string[]
+}
+
+interface ServiceRequest {
+  file: string
+  version: string
+  path?: string
 }
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
   const config = worker.config as BootConfig
-  const connections = startConnections(worker, config.connections)
-  await startServices(worker, config.root, connections)
-  const channels = await startChannels(worker, config.channels)
+  const security = new ChannelSecurity(worker.system.clock, worker.log)
+  const endpoints = new EndpointRegistry(worker, transportNamed, security.guard)
+  const services = new ServiceRegistry(worker, servicePorts(worker, endpoints), join(config.root, 'services'))
+  security.replace(config.security)
+  for (const connection of config.connections) endpoints.putConnection(connection)
+  reportErrors(worker, await services.start(), config.mustLoad ?? [])
+  for (const channel of config.channels) await endpoints.putChannel(channel)
   return {
-    drain: async handover => {
-      await Promise.all(channels.map(channel => channel.drain(handover)))
+    drain: handover => endpoints.drain(handover),
+    requests: {
+      services: () => services.list(),
+      prepareService: ({ file, version, path }: ServiceRequest) => services.prepare(file, version, path),
+      commitService: ({ file, version }: ServiceRequest) => services.commit(file, version),
+      abandonService: ({ file }: ServiceRequest) => services.abandon(file),
+      removeService: ({ file }: ServiceRequest) => services.remove(file),
+      putChannel: (channel: EndpointConfig) => endpoints.putChannel(channel),
+      removeChannel: (name: string) => endpoints.removeChannel(name),
+      putConnection: (connection: EndpointConfig) => endpoints.putConnection(connection),
+      removeConnection: (name: string) => endpoints.removeConnection(name),
+      putSecurity: (definitions: SecurityConfig[]) => security.replace(definitions),
     },
   }
 }
 
-function startConnections(worker: WorkerContext, configs: EndpointConfig[]): Map<string, () => Connection> {
-  const connections = new Map<string, () => Connection>()
-  for (const { name, type, options } of configs) {
-    const actor = connectionActor(worker.system, transportNamed(type), name, options)
-    worker.declare(`connection/${type}/${name}`, { placement: 'everyWorker', spec: actor.spec })
-    connections.set(name, actor.current)
-  }
-  return connections
-}
-
-async function startServices(
-  worker: WorkerContext,
-  root: string,
-  connections: Map<string, () => Connection>,
-): Promise<void> {
-  const folder = join(root, 'services')
-  const ports = servicePorts(worker, connections)
-  for (const file of await findServices(folder)) {
-    try {
-      const { name, type } = await loadService(folder, file)
-      const runner = new ServiceRunner(name, type, ports)
-      worker.declare(`service/${name}`, servicePlacement(worker.system, runner))
-    } catch (error) {
-      // One broken file must not keep the others from running; worker 0 speaks for all.
-      if (worker.slot === 0)
-        worker.log.error({ err: error }, `service not loaded: ${(error as Error).message}`)
+/** One broken file must not keep the others from running; worker 0 speaks for all. */
+function reportErrors(worker: WorkerContext, errors: SignalboxError[], mustLoad: string[]): void {
+  for (const error of errors) {
+    if (mustLoad.includes(String(error.details?.file))) throw error
+    if (worker.slot === 0) {
+      worker.log.error({ code: error.code, details: error.details }, `service not loaded: ${error.message}`)
     }
   }
 }
 
-async function startChannels(worker: WorkerContext, configs: EndpointConfig[]): Promise<ChannelActor[]> {
-  const channels: ChannelActor[] = []
-  for (const { name, type, options } of configs) {
-    const transport = transportNamed(type)
-    const channel = channelActor(worker.system, transport, { name, options })
-    const placement = transport.channel!.placement
-    worker.declare(`channel/${type}/${name}`, { placement, spec: channel.spec })
-    channels.push(channel)
-    await channel.opened()
-  }
-  return channels
-}
-
-function servicePorts(worker: WorkerContext, connections: Map<string, () => Connection>): ServicePorts {
+function servicePorts(worker: WorkerContext, endpoints: EndpointRegistry): ServicePorts {
   const { system } = worker
   return {
     clock: system.clock,
     log: worker.log,
     ask: (service, payload, options) => system.ask(`service/${service}`, payload, options),
     tell: (service, payload, options) => system.tell(`service/${service}`, payload, options),
-    connection: name => {
-      const current = connections.get(name)
-      if (current) return current()
-      const near = nearest(name, [...connections.keys()])
-      const hint = near ? `; did you mean '${near}'?` : ''
-      throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no connection '${name}'${hint}`)
-    },
+    connection: (name, caller) => endpoints.connection(name, caller),
     cpu: (file, payload, timeoutMs, signal) => worker.cpu(file, payload, timeoutMs, signal),
   }
 }

@@ -398,7 +398,9 @@ export class Link {
       this.#system.deadLetter(envelope, unknownAddress(envelope.to))
       return
     }
-    const waiting = this.#system.deliver(envelope)
+    // A program knows the places of its node only: where a key or a turn belongs is decided here.
+    const remote = this.#guest && this.#system.remote
+    const waiting = remote ? remote.deliver(envelope) : this.#system.deliver(envelope)
     if (waiting === undefined || envelope.refused) return
     const { to, bytes } = envelope
     if (this.#inbound.park(to, bytes)) this.#push([wire.PAUSE, to])

@@ -36,12 +36,17 @@ const parse = url => {
 parse(process.argv[1])
 `
 
-/** The SIGNALBOX_SERVICE_LOAD for what an import threw; `details` has the service's `file`, and `line` where known. */
-export async function loadError(folder: string, file: string, cause: unknown): Promise<SignalboxError> {
-  const path = relative(folder, file)
+/** The SIGNALBOX_SERVICE_LOAD for what an import threw; `path` is what the file is called; `details` has the service's `file`, and `line` where known. */
+export async function loadError(
+  folder: string,
+  file: string,
+  cause: unknown,
+  path = relative(folder, file),
+): Promise<SignalboxError> {
   const message = cause instanceof Error ? cause.message : String(cause)
   const place = await placeOf(file, cause)
-  const where = place && `${relative(folder, place.file)}${place.line === undefined ? '' : `:${place.line}`}`
+  const placed = place && (place.file === file ? path : relative(folder, place.file))
+  const where = place && `${placed}${place.line === undefined ? '' : `:${place.line}`}`
   return new SignalboxError('SIGNALBOX_SERVICE_LOAD', `${where ?? path}: ${message}`, {
     cause,
     details: {

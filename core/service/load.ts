@@ -62,7 +62,7 @@ export async function loadService(
   try {
     module = await import(url.href)
   } catch (cause) {
-    throw await loadError(folder, file, cause)
+    throw await loadError(folder, file, cause, path)
   }
   const type = module.default
   if (!isServiceClass(type)) {

@@ -99,6 +99,12 @@ export const RouteOptions = Type.Object(
     ),
     cors: Type.Optional(CorsOptions),
     produces: Type.Optional(Produces),
+    security: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description:
+          'Security definitions of which one must let a request in; overrides those of the channel',
+      }),
+    ),
     sse: Type.Boolean({
       default: false,
       description: 'Streams are sent as Server-Sent Events whatever the client accepts',

@@ -50,7 +50,7 @@ export class HttpConnection implements Connection {
   readonly #breakers: Breakers
   readonly #closing = new AbortController()
   readonly #configured: Record<string, string>
-  #state: 'idle' | 'open' | 'closed' = 'idle'
+  #state: 'idle' | 'connecting' | 'open' | 'closed' = 'idle'
   #exchange: Exchange | undefined
   #credentials: Credentials | undefined
 
@@ -66,9 +66,18 @@ export class HttpConnection implements Connection {
   /** Prepares sockets and credentials. Opens no socket: a server that is down does not keep the bus from starting. */
   async connect(): Promise<void> {
     if (this.#state !== 'idle')
-      throw this.#usage(this.#state === 'open' ? 'is connected already' : 'was closed')
+      throw this.#usage(this.#state === 'closed' ? 'was closed' : 'is connected already')
     checkCertificates(this.#options.tls)
-    this.#exchange = new Exchange(this.#options, this.#seams.lookup)
+    this.#state = 'connecting'
+    const exchange = await Exchange.open(this.#options, this.#seams.lookup).catch(error => {
+      if (!this.#isClosed()) this.#state = 'idle'
+      throw error
+    })
+    if (this.#isClosed()) {
+      await exchange.destroy(this.#closing.signal.reason)
+      throw this.#closing.signal.reason
+    }
+    this.#exchange = exchange
     this.#credentials = createCredentials(this.#options.auth, this.#context.clock, (url, form, headers) =>
       this.#fetchToken(url, form, headers),
     )
@@ -294,6 +303,11 @@ export class HttpConnection implements Connection {
       'SIGNALBOX_NOT_CONNECTED',
       `HTTP connection ${this.#context.name} is ${this.#state}`,
     )
+  }
+
+  // The state changes while connect awaits; the compiler cannot know.
+  #isClosed(): boolean {
+    return this.#state === 'closed'
   }
 
   #usage(what: string): SignalboxError {

@@ -2,7 +2,7 @@
 import type { LookupFunction } from 'node:net'
 import type { Readable } from 'node:stream'
 import { rootCertificates } from 'node:tls'
-import { Agent, buildConnector, type Dispatcher } from 'undici'
+import type { Agent, buildConnector, Dispatcher } from 'undici'
 import { SignalboxError } from '../../core/errors.ts'
 import type { ConnectionOptions } from './connection-options.ts'
 import { toFailure } from './failure.ts'
@@ -36,6 +36,8 @@ const MAX_GUARDED_ORIGINS = 256
 /** Of a redirect's body, before the socket is given up. */
 const MAX_DUMP_BYTES = 64 * 1024
 
+type Undici = Pick<typeof import('undici'), 'Agent' | 'buildConnector'>
+
 /** The sockets of one connection: free ones to the base URL, guarded ones to everything else. */
 export class Exchange {
   readonly #options: ConnectionOptions
@@ -44,18 +46,24 @@ export class Exchange {
   readonly #trusted: Agent
   readonly #guarded: Agent
 
-  /** Throws SIGNALBOX_OPTIONS_INVALID when a certificate, a key or targets.allow cannot be used. */
-  constructor(options: ConnectionOptions, resolve?: LookupFunction) {
+  /** Rejects with SIGNALBOX_OPTIONS_INVALID when a certificate, a key or targets.allow cannot be used. */
+  static async open(options: ConnectionOptions, resolve?: LookupFunction): Promise<Exchange> {
+    // Loaded by the first connection: it takes longer to load than all else that a worker needs of HTTP.
+    return new Exchange(await import('undici'), options, resolve)
+  }
+
+  private constructor(undici: Undici, options: ConnectionOptions, resolve: LookupFunction | undefined) {
+    const { buildConnector } = undici
     this.#options = options
     this.#origin = new URL(options.url).origin
     this.#guard = new TargetGuard(options.targets.allow, resolve)
     const { connectMs: timeout } = options.timeouts
-    this.#trusted = this.#agent(buildConnector({ ...options.tls, timeout, allowH2: false }))
+    this.#trusted = this.#agent(undici, buildConnector({ ...options.tls, timeout, allowH2: false }))
     // No client certificate and no fixed server name for strangers; the usual authorities beside the own one.
     const { ca, rejectUnauthorized } = options.tls
     const tls = { rejectUnauthorized, ...(ca !== undefined && { ca: [...rootCertificates, ca] }) }
     const connector = buildConnector({ ...tls, timeout, allowH2: false, lookup: this.#guard.lookup })
-    this.#guarded = this.#agent(this.#guard.guard(connector), MAX_GUARDED_ORIGINS)
+    this.#guarded = this.#agent(undici, this.#guard.guard(connector), MAX_GUARDED_ORIGINS)
   }
 
   /** Sends and follows redirects. Rejects with a typed error. The body of the answer is not read yet. */
@@ -147,7 +155,7 @@ export class Exchange {
     }
   }
 
-  #agent(connect: buildConnector.connector, maxOrigins?: number): Agent {
+  #agent({ Agent }: Undici, connect: buildConnector.connector, maxOrigins?: number): Agent {
     const { pool, timeouts } = this.#options
     return new Agent({
       connect,

@@ -11,6 +11,8 @@ import type { Match, Route } from './routes.ts'
 export interface ClientCertificate {
   subject: Record<string, unknown>
   issuer: Record<string, unknown>
+  /** Subject alternative names with their type, e.g. `DNS:partner.example`. */
+  altNames?: string[]
   fingerprint256: string
   /** Whether it was issued by an authority of `tls.ca`. */
   authorized: boolean
@@ -22,6 +24,7 @@ export class HttpInbound implements Inbound {
   attributes: Record<string, unknown>
   cid: string
   target?: string
+  security?: readonly string[]
   traceparent?: string
   timeoutMs?: number
   bytes: number
@@ -37,6 +40,7 @@ export class HttpInbound implements Inbound {
     this.cid = cid
     this.bytes = 0
     if (route.target !== undefined) this.target = route.target
+    if (route.security !== undefined) this.security = route.security
     if (route.timeoutMs !== undefined) this.timeoutMs = route.timeoutMs
     if (headers.traceparent !== undefined) this.traceparent = headers.traceparent
   }
@@ -113,6 +117,7 @@ function clientCertificate(socket: TLSSocket): ClientCertificate | undefined {
         : {
             subject: { ...peer.subject },
             issuer: { ...peer.issuer },
+            ...(peer.subjectaltname && { altNames: peer.subjectaltname.split(', ') }),
             fingerprint256: peer.fingerprint256,
             authorized: socket.authorized,
           }

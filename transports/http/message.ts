@@ -1,24 +1,25 @@
 import { SignalboxError } from '../../core/errors.ts'
-import { compileSchema, Type } from '../../core/schema.ts'
+import { compileSchema, Type, type Validator } from '../../core/schema.ts'
 import type { OutgoingMessage } from '../../core/transport.ts'
 import type { HttpRequest } from './request.ts'
 
 const scalar = Type.Union([Type.String(), Type.Number(), Type.Boolean()])
 
 /** What a message may say about its request. Other attributes are not for HTTP and are passed over. */
-const checkAttributes = compileSchema(
-  Type.Object({
-    method: Type.Optional(Type.String()),
-    path: Type.Optional(Type.String()),
-    url: Type.Optional(Type.String()),
-    pathParams: Type.Optional(Type.Record(Type.String(), scalar)),
-    query: Type.Optional(Type.Record(Type.String(), Type.Union([scalar, Type.Array(scalar)]))),
-  }),
-)
+const Attributes = Type.Object({
+  method: Type.Optional(Type.String()),
+  path: Type.Optional(Type.String()),
+  url: Type.Optional(Type.String()),
+  pathParams: Type.Optional(Type.Record(Type.String(), scalar)),
+  query: Type.Optional(Type.Record(Type.String(), Type.Union([scalar, Type.Array(scalar)]))),
+})
+let checkAttributes: Validator | undefined
 
 /** The request that an outgoing message stands for. Its method is POST unless the attributes name another. */
 export function fromMessage(message: OutgoingMessage): HttpRequest {
   const attributes = message.attributes ?? {}
+  // Compiled by the first message, not by everyone who loads this file.
+  checkAttributes ??= compileSchema(Attributes)
   const violations = checkAttributes(attributes)
   if (violations) {
     const list = violations.map(({ pointer, rule }) => `attributes${pointer} ${rule}`).join('; ')

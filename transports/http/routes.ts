@@ -20,6 +20,8 @@ export interface Route {
   maxBodyBytes: number
   cors: CorsPolicy | undefined
   produces: readonly string[] | undefined
+  /** Security definitions of which one must let a request in; undefined: those of the channel. */
+  security: readonly string[] | undefined
   sse: boolean
   headers: [string, string][]
   query: [string, string][]
@@ -158,6 +160,7 @@ export class RouteTable {
       maxBodyBytes: declared.maxBodyBytes ?? options.limits.maxBodyBytes,
       cors: declared.cors ? compileCors(declared.cors, `routes[${index}].cors`) : this.cors,
       produces: declared.produces,
+      security: declared.security,
       sse: declared.sse,
       headers: Object.entries(declared.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]),
       query: Object.entries(declared.query ?? {}),

@@ -1,0 +1,53 @@
+/** Watches a project: a saved service file is deployed, a saved module beside the services makes fresh workers. */
+import { relative, sep } from 'node:path'
+import { watch } from 'chokidar'
+import type { Deployer } from '../actors/deployer.ts'
+import type { Logger } from '../core/telemetry/log.ts'
+
+const CODE = /\.(?:ts|mts|js|mjs|json)$/
+/** Editors write a file in several steps, and save several files at once. */
+const SETTLE_MS = 40
+
+export interface Watching {
+  close(): Promise<void>
+}
+
+/** Begins to watch the folder of a project; resolves when it does. */
+export async function watchProject(root: string, deployer: Deployer, log: Logger): Promise<Watching> {
+  const pending = { services: false, others: false }
+  let timer: NodeJS.Timeout | undefined
+  const settle = () => {
+    const { services, others } = pending
+    pending.services = pending.others = false
+    // Fresh workers load the services as they are now, too.
+    if (others) void deployer.refresh()
+    else if (services) void deployer.sync()
+  }
+  const changed = (path: string) => {
+    const inside = relative(root, path)
+    if (inside === 'signalbox.yaml') {
+      log.info({}, 'signalbox.yaml has changed: `signalbox diff` shows how, `signalbox apply` makes it so')
+      return
+    }
+    if (!CODE.test(inside) || /\.test\./.test(inside)) return
+    if (inside.startsWith(`services${sep}`)) pending.services = true
+    else pending.others = true
+    clearTimeout(timer)
+    timer = setTimeout(settle, SETTLE_MS)
+  }
+  const watcher = watch(root, {
+    ignoreInitial: true,
+    // What watches does not keep the process alive.
+    persistent: false,
+    ignored: path => /(?:^|[\\/])(?:node_modules|[._][^\\/]*)(?:[\\/]|$)/.test(relative(root, path)),
+  })
+  for (const event of ['add', 'change', 'unlink'] as const) watcher.on(event, changed)
+  watcher.on('error', error => log.warn({ err: error }, 'the project cannot be watched'))
+  await new Promise<void>(resolve => watcher.once('ready', resolve))
+  return {
+    close: async () => {
+      clearTimeout(timer)
+      await watcher.close()
+    },
+  }
+}
