@@ -1,38 +1,106 @@
-/** `signalbox invoke`: calls a service of a running node as a program outside the bus. */
+/** `signalbox invoke`: calls a service of a running node, through its admin API or as a program outside the bus. */
+import { readFile } from 'node:fs/promises'
 import { text } from 'node:stream/consumers'
 import { SignalboxError } from '../core/errors.ts'
-import { connect } from '../core/router/client.ts'
+import { AdminClient } from './admin-client.ts'
+import { type AdminFlags, adminTarget } from './admin-target.ts'
+import { AdvisedError } from './failure.ts'
 
-export interface InvokeOptions {
+/** Longest time to look for the names of services, to correct a mistyped one. */
+const SUGGEST_TIMEOUT_MS = 3_000
+
+/** Calls through the admin API and prints the answer as JSON. */
+export async function invoke(
+  service: string,
+  payload: string,
+  options: AdminFlags & { timeout: number },
+): Promise<void> {
+  const input = await payloadOf(payload)
+  const target = adminTarget(options)
+  try {
+    print(await new AdminClient(target).invoke(service, input, options.timeout))
+  } catch (error) {
+    throw await corrected(error, service, new AdminClient(target, SUGGEST_TIMEOUT_MS))
+  }
+}
+
+export interface ZeroMqOptions {
   endpoint: string
-  serverKey: string
+  serverKey?: string
   name: string
   timeout: number
 }
 
-/** Prints the answer as JSON. */
-export async function invoke(service: string, payload: string, options: InvokeOptions): Promise<void> {
-  const input = payloadOf(payload === '-' ? await text(process.stdin) : payload)
+/** Calls over the ZeroMQ port and prints the answer as JSON. */
+export async function invokeOverZeroMq(
+  service: string,
+  payload: string,
+  { endpoint, serverKey, name, timeout }: ZeroMqOptions,
+): Promise<void> {
+  if (serverKey === undefined) {
+    throw new SignalboxError('SIGNALBOX_USAGE', '--endpoint needs --server-key, the public key of the node')
+  }
+  const input = await payloadOf(payload)
   const keys = { publicKey: variable('SIGNALBOX_PUBLIC_KEY'), secretKey: variable('SIGNALBOX_SECRET_KEY') }
-  const { endpoint, serverKey, name, timeout } = options
+  const { connect } = await import('../core/router/client.ts')
   const client = await connect({ endpoint, serverKey, name, keys, timeoutMs: timeout })
   try {
-    const answer = await client.invoke(service, input, { timeoutMs: timeout })
-    console.log(
-      JSON.stringify(answer ?? null, (_key, value) => (typeof value === 'bigint' ? String(value) : value), 2),
-    )
+    print(await client.invoke(service, input, { timeoutMs: timeout }))
   } finally {
     await client.close()
   }
 }
 
-function payloadOf(json: string): unknown {
+/** The error for a service that is not there, with the name that was meant. */
+async function corrected(error: unknown, service: string, client: AdminClient): Promise<unknown> {
+  if ((error as SignalboxError).code !== 'SIGNALBOX_ADDRESS_UNKNOWN') return error
+  // Without the names, the error is said as it came.
+  const services = await client.services().catch(() => [])
+  const { nearest } = await import('../core/schema.ts')
+  const near = nearest(
+    service.split('#')[0]!,
+    services.map(({ name }) => name),
+  )
+  const message = `there is no service '${service}'${near ? `; did you mean '${near}'?` : ''}`
+  return new AdvisedError(
+    'SIGNALBOX_ADDRESS_UNKNOWN',
+    message,
+    'See which services run with `signalbox services`.',
+    {
+      cause: (error as Error).cause,
+    },
+  )
+}
+
+/** Bytes as they are; all else as JSON. */
+function print(answer: unknown): void {
+  if (answer instanceof Uint8Array) {
+    process.stdout.write(answer)
+    return
+  }
+  const plainJson = (_key: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
+  console.log(JSON.stringify(answer ?? null, plainJson, 2))
+}
+
+async function payloadOf(argument: string): Promise<unknown> {
+  const source = await sourceOf(argument)
   try {
-    return JSON.parse(json)
+    return JSON.parse(source)
   } catch (cause) {
     throw new SignalboxError('SIGNALBOX_USAGE', `the payload is no JSON: ${(cause as Error).message}`, {
       cause,
     })
+  }
+}
+
+async function sourceOf(argument: string): Promise<string> {
+  if (argument === '-') return text(process.stdin)
+  if (!argument.startsWith('@')) return argument
+  try {
+    return await readFile(argument.slice(1), 'utf8')
+  } catch (cause) {
+    const message = `the payload cannot be read: ${(cause as Error).message}`
+    throw new SignalboxError('SIGNALBOX_USAGE', message, { cause })
   }
 }
 

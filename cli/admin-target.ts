@@ -1,0 +1,71 @@
+/** Where the admin API is, and with which token: from the options, the environment or the project's folder. */
+import { readFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { SignalboxError } from '../core/errors.ts'
+
+export const DEFAULT_ADMIN_URL = 'http://127.0.0.1:7700'
+
+/** Path of the token below the folder of a project. */
+export const TOKEN_FILE = join('.signalbox', 'admin-token')
+
+/** Options that every verb has that talks to a node. */
+export interface AdminFlags {
+  url?: string
+  token?: string
+}
+
+export interface AdminTarget {
+  url: URL
+  token: string | undefined
+}
+
+/**
+ * The options win over SIGNALBOX_URL and SIGNALBOX_TOKEN, and these over the token file, which is looked for from
+ * `folder` upwards. The token of a file is for the node of this machine: it is sent to loopback addresses only.
+ * Throws SIGNALBOX_USAGE for a URL that is none.
+ */
+export function adminTarget(
+  flags: AdminFlags,
+  folder: string = process.cwd(),
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): AdminTarget {
+  const text = flags.url || environment.SIGNALBOX_URL || DEFAULT_ADMIN_URL
+  const url = URL.parse(text)
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
+    const message = `'${text}' is no URL of an admin API; give one like ${DEFAULT_ADMIN_URL}`
+    throw new SignalboxError('SIGNALBOX_USAGE', message)
+  }
+  const given = flags.token || environment.SIGNALBOX_TOKEN
+  const token = given || (isLoopback(url) ? fileToken(folder) : undefined)
+  if (token !== undefined && !/^[!-~]+$/.test(token)) {
+    throw new SignalboxError('SIGNALBOX_USAGE', 'the admin token has spaces or characters that no token has')
+  }
+  return { url, token }
+}
+
+/** The nearest folder at or above `folder` that has `name` in it. */
+export function folderWith(name: string, folder: string): { folder: string; text: string } | undefined {
+  for (let at = resolve(folder); ; at = dirname(at)) {
+    try {
+      return { folder: at, text: readFileSync(join(at, name), 'utf8') }
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw unreadable(join(at, name), error)
+    }
+    if (at === dirname(at)) return undefined
+  }
+}
+
+function fileToken(folder: string): string | undefined {
+  return folderWith(TOKEN_FILE, folder)?.text.trim() || undefined
+}
+
+function isLoopback({ hostname }: URL): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(hostname)
+}
+
+function unreadable(path: string, cause: unknown): SignalboxError {
+  return new SignalboxError('SIGNALBOX_USAGE', `${path} cannot be read: ${(cause as Error).message}`, {
+    cause,
+  })
+}

@@ -1,0 +1,56 @@
+/** All verbs of the command line. A new one is a file in commands/ and a line here. */
+import { Command } from 'commander'
+import packageJson from '../package.json' with { type: 'json' }
+import * as apply from './commands/apply.ts'
+import * as audit from './commands/audit.ts'
+import * as client from './commands/client.ts'
+import * as completion from './commands/completion.ts'
+import * as deploy from './commands/deploy.ts'
+import * as diff from './commands/diff.ts'
+import * as doctor from './commands/doctor.ts'
+import * as explain from './commands/explain.ts'
+import * as exportYaml from './commands/export.ts'
+import * as health from './commands/health.ts'
+import * as init from './commands/init.ts'
+import * as invoke from './commands/invoke.ts'
+import * as keys from './commands/keys.ts'
+import * as metrics from './commands/metrics.ts'
+import * as openapi from './commands/openapi.ts'
+import * as ps from './commands/ps.ts'
+import * as scale from './commands/scale.ts'
+import * as secret from './commands/secret.ts'
+import * as services from './commands/services.ts'
+import { examples } from './commands/shared.ts'
+import * as start from './commands/start.ts'
+import * as tail from './commands/tail.ts'
+
+interface Group {
+  title: string
+  verbs: { register(program: Command): void }[]
+}
+
+const GROUPS: Group[] = [
+  { title: 'Run:', verbs: [init, start, keys] },
+  { title: 'Look:', verbs: [ps, services, tail, health, metrics, audit, doctor] },
+  { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
+  { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },
+  { title: 'Describe:', verbs: [openapi, client, explain, completion] },
+]
+
+/** The command line, ready to parse. It throws CommanderError instead of ending the process. */
+export function createProgram(): Command {
+  const program = new Command('signalbox')
+    .description('Integration bus for Node.js: services, channels and connections as supervised actors')
+    .version(packageJson.version)
+    .showSuggestionAfterError()
+    .exitOverride()
+  for (const { title, verbs } of GROUPS) {
+    program.commandsGroup(title)
+    for (const { register } of verbs) register(program)
+  }
+  program.addHelpText(
+    'after',
+    '\nExit codes: 0 fine, 1 it failed, 2 the call was wrong (diff: 1 differs, 2 error).',
+  )
+  return examples(program, 'signalbox start examples/invoice-hub', 'signalbox ps', 'signalbox invoke --help')
+}
