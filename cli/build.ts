@@ -18,7 +18,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Manifest, publishedManifest } from './build/manifest.ts'
-import { projectFileSchema, SCHEMA_FILE } from './build/schema.ts'
+import { ownSchema, SCHEMA_FILE } from './build/schema.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const SOURCE_FOLDERS = ['core', 'actors', 'transports', 'cli']
@@ -42,7 +42,7 @@ function build(out: string): void {
   // Examples stay TypeScript: people copy them, and they run outside node_modules.
   copy(out, 'examples/**/*', /\.test\.|(^|\/)(node_modules|\.signalbox)(\/|$)/)
   copy(out, `{${DOCUMENTS.join(',')}}`, /^$/)
-  writeFileSync(join(out, SCHEMA_FILE), `${JSON.stringify(projectFileSchema(), null, 2)}\n`)
+  writeFileSync(join(out, SCHEMA_FILE), `${JSON.stringify(ownSchema(), null, 2)}\n`)
   const missing = writeManifest(out)
   console.log(`built ${out}`)
   for (const document of DOCUMENTS) if (!existsSync(join(out, document))) missing.push(document)

@@ -37,6 +37,8 @@ export interface Project {
   channels: EndpointConfig[]
   connections: EndpointConfig[]
   security: SecurityConfig[]
+  /** Everything but the resources, as it was written. */
+  settings: Record<string, unknown>
   /** Everything that is configured, as it was written. */
   resources: Resource[]
 }
@@ -73,6 +75,7 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     channels: configsOf('channel', file),
     connections: configsOf('connection', file),
     security: configsOf('security', file),
+    settings: file.settings,
     resources: file.resources,
   }
 }

@@ -1,21 +1,27 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
-import { type AddressInfo, createServer, type Server } from 'node:net'
 import { Deployer } from '../actors/deployer.ts'
-import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
 import type { ReferenceSources } from '../core/security/references.ts'
+import type { Static } from '../core/schema.ts'
 import { createLogger } from '../core/telemetry/log.ts'
-import { telemetrySettings } from '../core/telemetry/options.ts'
-import { loadProject, type Project, transportNamed, withSecrets } from './project.ts'
+import { type TelemetryOptions, telemetrySettings } from '../core/telemetry/options.ts'
+import { LiveResources } from './live-resources.ts'
+import { bootFromState, openAdmin } from './operate.ts'
+import { withPort } from './ports.ts'
+import { loadProject, type Project, withSecrets } from './project.ts'
+import { resourceKinds } from './resource-kinds.ts'
+import { openState, type State, stateFolderOf } from './state.ts'
 import { watchProject } from './watch.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 export interface StartOptions {
   workers?: number
-  /** Where `${secret:NAME}` comes from; without it a project that refers to secrets does not start. */
+  /** Gives the secrets that the project refers to, where there is no state. */
   secret?: ReferenceSources['secret']
+  /** Keeps resources, secrets and administrative acts in this folder, and opens the admin API. */
+  stateFolder?: string
 }
 
 /** A project that runs. */
@@ -23,27 +29,49 @@ export interface RunningProject {
   node: Node
   project: Project
   deployer: Deployer
+  /** Where the admin API listens; undefined where it does not. */
+  admin: string | undefined
   /** Takes nothing new, finishes what is under way within `drainMs`, ends everything. */
   stop(drainMs?: number): Promise<void>
 }
 
 /** Starts the node of a project, and deploys what is saved below its folder from then on. */
 export async function startProject(folder: string, options: StartOptions = {}): Promise<RunningProject> {
-  const project = await withSecrets(await loadProject(folder), options.secret ?? noSecrets)
-  const log = createLogger({ node: project.node })
-  const config: BootConfig = {
-    root: project.root,
-    security: project.security,
-    channels: await Promise.all(project.channels.map(withPort)),
-    connections: project.connections,
+  const project = await loadProject(folder)
+  const state = options.stateFolder === undefined ? undefined : await openState(options.stateFolder)
+  try {
+    return await run(project, options, state)
+  } catch (error) {
+    await state?.close()
+    throw error
   }
+}
+
+async function run(
+  written: Project,
+  options: StartOptions,
+  state: State | undefined,
+): Promise<RunningProject> {
+  const secret = state ? (name: string) => state.vault.get(name) : (options.secret ?? noSecrets)
+  const project = await withSecrets(written, secret)
+  const telemetry = telemetrySettings(
+    project.telemetry as Static<typeof TelemetryOptions> | undefined,
+    process.env,
+    project.name,
+  )
+  const log = createLogger({ node: project.node }, telemetry.logs)
+  const running = () => node.host.workers.filter(({ state: its }) => its === 'ready')
+  const live = state && new LiveResources({ store: state.store, kinds: resourceKinds, sources: { secret }, workers: running, log })
+  const first = live ? await bootFromState(live, state, written, log) : configOf(project)
+  const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
+  const current = (): BootConfig => live?.current ?? config
+  live?.begin(config)
   const workers = options.workers ?? project.workers
-  const telemetry = telemetrySettings(project.telemetry, process.env, project.name)
   let deployer: Deployer | undefined
-  const node = await startNode({
+  const node: Node = await startNode({
     nodeId: project.node,
     boot: siblingModule(import.meta.url, 'worker-boot'),
-    config,
+    config: current,
     // Before the first workers are there nothing is known that they could have missed.
     onReady: async worker => deployer?.welcome(worker),
     log,
@@ -52,61 +80,28 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     ...(project.limits && { limits: project.limits }),
     ...(project.network && { network: networkOf(project) }),
   })
-  deployer = new Deployer(
-    project.root,
-    {
-      workers: () => node.host.workers.filter(({ state }) => state === 'ready'),
-      roll: files => node.host.roll({ ...config, mustLoad: files } satisfies BootConfig),
-    },
-    log,
-  )
+  const roll = (files: string[]) => node.host.roll({ ...current(), mustLoad: files } satisfies BootConfig)
+  deployer = new Deployer(project.root, { workers: running, roll }, log)
   await deployer.start()
   const watching = await watchProject(project.root, deployer, log)
+  const admin = live && (await openAdmin({ node, project: written, deployer, live, state, log }))
   const stop = async (drainMs?: number): Promise<void> => {
+    admin?.beginStop()
     await watching.close()
     await node.stop(drainMs)
+    await admin?.close()
+    await state?.close()
   }
-  return { node, project, deployer, stop }
+  return { node, project, deployer, admin: admin?.url, stop }
+}
+
+function configOf({ root, security, channels, connections }: Project): BootConfig {
+  return { root, security, channels, connections }
 }
 
 async function noSecrets(name: string): Promise<never> {
   const message = `the project refers to the secret ${name}, and this node has no store of secrets`
   throw new SignalboxError('SIGNALBOX_SECRET_UNKNOWN', message, { details: { name } })
-}
-
-/**
- * Port 0 means any free one, and the same in all workers, which share it. A port that another program holds is found
- * here: workers could join it unnoticed, when that program shares it as well.
- */
-async function withPort(channel: EndpointConfig): Promise<EndpointConfig> {
-  const options = channel.options as { port?: number; host?: string }
-  if (options.port === undefined || transportNamed(channel.type).channel?.placement !== 'everyWorker')
-    return channel
-  const server = createServer()
-  await listen(server, channel.name, options)
-  const { port } = server.address() as AddressInfo
-  await new Promise(resolve => server.close(resolve))
-  return { ...channel, options: { ...options, port } }
-}
-
-function listen(
-  server: Server,
-  name: string,
-  { host, port }: { port?: number; host?: string },
-): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (cause: NodeJS.ErrnoException) => {
-      const why = cause.code === 'EADDRINUSE' ? 'another program listens there' : cause.message
-      const message = `channel ${name} cannot listen on port ${port} of ${host ?? 'any address'}: ${why}`
-      reject(
-        new SignalboxError('SIGNALBOX_LISTEN_FAILED', message, {
-          cause,
-          details: { channel: name, host, port },
-        }),
-      )
-    })
-    server.listen({ host, port, exclusive: true }, resolve)
-  })
 }
 
 function networkOf({ network }: Project) {
@@ -128,15 +123,15 @@ function networkOf({ network }: Project) {
 
 /** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
 export async function start(folder: string, options: StartOptions): Promise<void> {
-  const starting = startProject(folder, options)
+  const starting = startProject(folder, { stateFolder: stateFolderOf(folder), ...options })
   // It may be told to stop before it has begun.
   stopOnSignals(async () => (await starting).stop())
-  const { node, project } = await starting
-  console.log(await welcome(node, project))
+  const { node, project, admin } = await starting
+  console.log(await welcome(node, project, admin))
 }
 
 /** What a person wants to know of a node that has just started. */
-async function welcome(node: Node, project: Project): Promise<string> {
+async function welcome(node: Node, project: Project, admin: string | undefined): Promise<string> {
   const { workers } = await node.inspect()
   const lines = [
     `${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`,
@@ -149,6 +144,7 @@ async function welcome(node: Node, project: Project): Promise<string> {
       .find(other => other.address === address)
     lines.push(`  ${address}  ${actor?.endpoint ?? JSON.stringify(options)}`)
   }
+  if (admin) lines.push(`  admin API  ${admin}  (signalbox ps, diff, apply, tail, ...)`)
   if (node.endpoint) lines.push(`  nodes and programs attach at ${node.endpoint}`)
   if (project.try.length > 0) lines.push('', 'Try:', ...project.try.map(command => `  ${command}`))
   return `${lines.join('\n')}\n`

@@ -7,11 +7,11 @@ import { AdminServer, type AdminServerOptions } from './server.ts'
 
 /** Roles as the tests use them; the node has its own table. */
 const PERMISSIONS: Record<string, readonly string[]> = {
-  viewer: ['node.read', 'metrics.read', 'service.read', 'resource.read'],
+  viewer: ['node.read', 'node.read', 'resource.read', 'resource.read'],
   operator: [
     'node.read',
-    'metrics.read',
-    'service.read',
+    'node.read',
+    'resource.read',
     'resource.read',
     'node.scale',
     'resource.write',
@@ -19,7 +19,7 @@ const PERMISSIONS: Record<string, readonly string[]> = {
   ],
   developer: [
     'node.read',
-    'service.read',
+    'resource.read',
     'resource.read',
     'service.invoke',
     'service.deploy',

@@ -3,21 +3,10 @@
  * against every route are made.
  */
 
+import type { Permission } from '../../core/security/roles.ts'
+
 /** What a role may be allowed to do; see core/security/roles.ts. `undefined`: no token is needed. */
-export type RoutePermission =
-  | 'node.read'
-  | 'node.scale'
-  | 'metrics.read'
-  | 'service.read'
-  | 'service.invoke'
-  | 'service.deploy'
-  | 'resource.read'
-  | 'resource.write'
-  | 'secret.read'
-  | 'secret.write'
-  | 'message.read'
-  | 'audit.read'
-  | undefined
+export type RoutePermission = Permission | undefined
 
 export interface AdminRoute {
   method: 'GET' | 'PUT' | 'POST' | 'DELETE'
@@ -35,13 +24,13 @@ export interface AdminRoute {
 export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/health/live', permission: undefined, handler: 'live', summary: 'Whether the node works at all' },
   { method: 'GET', path: '/health/ready', permission: undefined, handler: 'ready', summary: 'Whether the node takes messages' },
-  { method: 'GET', path: '/metrics', permission: 'metrics.read', handler: 'metrics', summary: 'Metrics in Prometheus text format' },
+  { method: 'GET', path: '/metrics', permission: 'node.read', handler: 'metrics', summary: 'Metrics in Prometheus text format' },
   { method: 'GET', path: '/docs', permission: undefined, handler: 'docs', summary: 'A page that shows the API of the channels' },
-  { method: 'GET', path: '/v1/openapi.json', permission: 'service.read', handler: 'openapi', summary: 'OpenAPI 3.1 of the channels' },
+  { method: 'GET', path: '/v1/openapi.json', permission: 'resource.read', handler: 'openapi', summary: 'OpenAPI 3.1 of the channels' },
   { method: 'GET', path: '/v1/admin.json', permission: undefined, handler: 'adminOpenapi', summary: 'OpenAPI 3.1 of this API' },
   { method: 'GET', path: '/v1/node', permission: 'node.read', handler: 'node', summary: 'The node, its workers and their actors' },
   { method: 'PUT', path: '/v1/workers', permission: 'node.scale', handler: 'scale', summary: 'Change the number of workers: {"count": 4}' },
-  { method: 'GET', path: '/v1/services', permission: 'service.read', handler: 'services', summary: 'The services that run' },
+  { method: 'GET', path: '/v1/services', permission: 'resource.read', handler: 'services', summary: 'The services that run' },
   { method: 'POST', path: '/v1/services/:name/invoke', permission: 'service.invoke', handler: 'invoke', summary: 'Call a service with the body as payload, if there is one; ?timeoutMs=' },
   { method: 'PUT', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'deploy', summary: 'Deploy a service file', body: 'text' },
   { method: 'DELETE', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'undeploy', summary: 'Remove a service file' },
@@ -53,7 +42,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'POST', path: '/v1/diff', permission: 'resource.read', handler: 'diff', summary: 'What applying this signalbox.yaml would change', body: 'text' },
   { method: 'POST', path: '/v1/apply', permission: 'resource.write', handler: 'apply', summary: 'Make the node match this signalbox.yaml', body: 'text' },
   { method: 'GET', path: '/v1/export', permission: 'resource.read', handler: 'export', summary: 'What runs, as signalbox.yaml' },
-  { method: 'GET', path: '/v1/secrets', permission: 'secret.read', handler: 'secrets', summary: 'Names of the secrets' },
+  { method: 'GET', path: '/v1/secrets', permission: 'secret.list', handler: 'secrets', summary: 'Names of the secrets' },
   { method: 'PUT', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'setSecret', summary: 'Store a secret: the body is its value', body: 'text' },
   { method: 'DELETE', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'removeSecret', summary: 'Remove a secret' },
   { method: 'GET', path: '/v1/tail', permission: 'message.read', handler: 'tail', summary: 'Messages as they pass, as Server-Sent Events; ?name=&cid=&outcome=' },

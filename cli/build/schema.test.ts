@@ -4,9 +4,9 @@ import { test } from 'node:test'
 import { Ajv } from 'ajv'
 import { parse } from 'yaml'
 import { projectFiles } from '../init/files.ts'
-import { projectFileSchema, SCHEMA_FILE } from './schema.ts'
+import { ownSchema, SCHEMA_FILE } from './schema.ts'
 
-const validate = new Ajv({ strict: false, allErrors: true }).compile(projectFileSchema())
+const validate = new Ajv({ strict: false, allErrors: true }).compile(ownSchema())
 const valid = (yaml: string) => validate(parse(yaml))
 
 test('the schema for editors takes the projects that there are', () => {

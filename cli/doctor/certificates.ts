@@ -2,7 +2,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
-import type { EndpointConfig } from '../project.ts'
+import type { EndpointConfig } from '../../actors/endpoint-registry.ts'
 import type { Check, Finding } from './check.ts'
 
 const DAY_MS = 86_400_000

@@ -1,0 +1,143 @@
+/** A node that is operated: it starts with what its store has, and opens the admin API. */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { AdminServer, DEFAULT_ADMIN_PORT } from '../actors/admin/server.ts'
+import type { Actor, TailEvent, TailFilter } from '../actors/admin/operator.ts'
+import type { Deployer } from '../actors/deployer.ts'
+import type { SignalboxError } from '../core/errors.ts'
+import type { Node } from '../core/node.ts'
+import { may } from '../core/security/roles.ts'
+import type { Logger } from '../core/telemetry/log.ts'
+import packageJson from '../package.json' with { type: 'json' }
+import type { LiveResources } from './live-resources.ts'
+import { BusOperator } from './operator.ts'
+import type { Project } from './project.ts'
+import { resourceKinds } from './resource-kinds.ts'
+import type { State } from './state.ts'
+import type { BootConfig } from './worker-boot.ts'
+
+const APPLIED = 'applied-file'
+
+/**
+ * What the node runs: what it ran before, or what signalbox.yaml says when that has changed since it was last applied.
+ */
+export async function bootFromState(
+  live: LiveResources,
+  state: State,
+  project: Project,
+  log: Logger,
+): Promise<BootConfig> {
+  await live.load()
+  const text = await readFile(join(project.root, 'signalbox.yaml'), 'utf8')
+  const hash = createHash('sha256').update(text).digest('hex')
+  const applied = await state.store.get<string>('node', APPLIED)
+  if (applied?.value !== hash) {
+    const changes = await live.seed(project.resources)
+    await state.store.put('node', APPLIED, hash)
+    const target = 'signalbox.yaml'
+    if (changes.length > 0) {
+      await state.acts.append({ who: 'start', what: 'resource.write', target, after: changes, result: 'ok' })
+      if (applied) log.info({ changes: changes.length }, 'signalbox.yaml has changed and was applied')
+    }
+  }
+  return live.bootConfig(project.root)
+}
+
+export interface AdminParts {
+  node: Node
+  project: Project
+  deployer: Deployer
+  live: LiveResources
+  state: State | undefined
+  log: Logger
+}
+
+export interface OpenAdmin {
+  url: string | undefined
+  /** The node is not ready for new messages any more. */
+  beginStop(): void
+  close(): Promise<void>
+}
+
+/** Opens the admin API, and makes its first token. Where its port is taken the node goes on without, and says so. */
+export async function openAdmin(parts: AdminParts): Promise<OpenAdmin> {
+  const { node, project, deployer, live, log } = parts
+  const state = parts.state!
+  await state.tokens.first(join(state.folder, 'admin-token'))
+  const operator = new BusOperator({
+    node,
+    name: project.name,
+    version: packageJson.version,
+    settings: project.settings,
+    deployer,
+    resources: live,
+    kinds: resourceKinds,
+    state,
+    telemetry: {
+      metrics: () => node.telemetry.prometheus(),
+      tail: (filter, listener) => tailOf(node, filter, listener, log),
+    },
+    log,
+  })
+  const server = new AdminServer({
+    operator,
+    host: project.admin?.host ?? '127.0.0.1',
+    port: project.admin?.port ?? DEFAULT_ADMIN_PORT,
+    authenticate: token => actorOf(state, token),
+    may,
+    log,
+  })
+  const url = await listen(server, project, log)
+  return {
+    url,
+    beginStop: () => {
+      operator.draining = true
+    },
+    close: () => server.close(),
+  }
+}
+
+async function listen(server: AdminServer, project: Project, log: Logger): Promise<string | undefined> {
+  try {
+    return (await server.start()).url
+  } catch (error) {
+    // Asked for by name it must be there; the default may be taken by another node of this machine.
+    if (project.admin) throw error
+    const { code, message } = error as SignalboxError
+    log.warn({ code }, `the admin API is not open: ${message}; give this node another port: admin: { port: 7701 }`)
+    return undefined
+  }
+}
+
+async function actorOf(state: State, token: string | undefined): Promise<Actor | undefined> {
+  if (token === undefined) return undefined
+  try {
+    const { name, roles } = await state.tokens.verify(token)
+    return { name, roles: roles ?? [] }
+  } catch (error) {
+    if ((error as SignalboxError).code === 'SIGNALBOX_UNAUTHENTICATED') return undefined
+    throw error
+  }
+}
+
+/** Hands the live events of all workers to a listener, until it has enough. */
+function tailOf(
+  node: Node,
+  filter: TailFilter,
+  listener: (event: TailEvent) => void,
+  log: Logger,
+): () => void {
+  const stop = new AbortController()
+  const read = async () => {
+    for await (const { events } of node.telemetry.tail(filter, stop.signal)) {
+      for (const event of events) {
+        listener({ node: node.id, worker: -1, address: event.to ?? event.from ?? '', ...event } as TailEvent)
+      }
+    }
+  }
+  read().catch(error => {
+    if (!stop.signal.aborted) log.warn({ err: error }, 'the tail has ended')
+  })
+  return () => stop.abort()
+}
