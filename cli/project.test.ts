@@ -1,9 +1,13 @@
 /** What is said of a `signalbox.yaml` that is wrong. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SignalboxError } from '../core/errors.ts'
 import { transports } from '../transports/index.ts'
 import { parseProject, withSecrets } from './project.ts'
+import { startProject } from './start.ts'
 
 const ENV = ['SIGNALBOX_TEST_PORT', 'SIGNALBOX_TEST_TEXT'] as const
 const [PORT, TEXT] = ENV
@@ -143,4 +147,14 @@ channels:
       error.message === 'channel/memory/q: /maxAttempts must be integer' &&
       error.code === 'SIGNALBOX_OPTIONS_INVALID',
   )
+})
+
+test('a project that refers to a secret does not start without a store of them', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'signalbox-project-'))
+  t.after(() => rm(folder, { recursive: true }))
+  await writeFile(
+    join(folder, 'signalbox.yaml'),
+    `channels: [{ name: q, type: memory, options: { queue: '\${secret:q}' } }]`,
+  )
+  await assert.rejects(startProject(folder), { code: 'SIGNALBOX_SECRET_UNKNOWN', details: { name: 'q' } })
 })
