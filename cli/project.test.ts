@@ -1,9 +1,13 @@
 /** What is said of a `signalbox.yaml` that is wrong. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SignalboxError } from '../core/errors.ts'
 import { transports } from '../transports/index.ts'
-import { parseProject } from './project.ts'
+import { parseProject, withSecrets } from './project.ts'
+import { startProject } from './start.ts'
 
 const ENV = ['SIGNALBOX_TEST_PORT', 'SIGNALBOX_TEST_TEXT'] as const
 const [PORT, TEXT] = ENV
@@ -104,4 +108,53 @@ test('a secret is never quoted', () => {
   const secret = 'S3cret-but-much-too-short'
   const text = `network: { port: 7720, publicKey: '${secret}', secretKey: ['${secret}'] }`
   assert.ok(!problems(text).join('\n').includes(secret))
+})
+
+test('secrets are filled in late, where they are to be used, and are checked there', async () => {
+  const project = parseProject(
+    `
+profile: production
+admin: { port: 7711 }
+network: { port: 7720, publicKey: '${'k'.repeat(40)}', secretKey: '\${secret:network}' }
+security:
+  - { name: partner, type: apiKey, options: { keys: [{ identity: p, hash: '\${secret:hash}' }] } }
+channels:
+  - { name: q, type: memory, security: [partner], options: { queue: q, maxAttempts: '\${secret:attempts}' } }
+`,
+    '/p',
+  )
+  assert.deepEqual(project.admin, { host: '127.0.0.1', port: 7711 })
+  assert.equal(project.profile, 'production')
+  const vault = new Map([
+    ['network', 's'.repeat(40)],
+    ['hash', `sha256:${'0'.repeat(64)}`],
+    ['attempts', '3'],
+  ])
+  const filled = await withSecrets(project, async name => vault.get(name)!)
+  assert.equal(filled.network!.secretKey, 's'.repeat(40))
+  assert.deepEqual(filled.security[0]!.options, {
+    header: 'x-api-key',
+    keys: [{ identity: 'p', hash: `sha256:${'0'.repeat(64)}` }],
+  })
+  assert.deepEqual(filled.channels[0]!.security, ['partner'])
+  assert.equal((filled.channels[0]!.options as { maxAttempts: number }).maxAttempts, 3)
+  assert.deepEqual(filled.resources, project.resources)
+  assert.ok(!JSON.stringify(filled.resources).includes('sha256'))
+  vault.set('attempts', 'BAD-SECRET')
+  await assert.rejects(
+    withSecrets(project, async name => vault.get(name)!),
+    (error: SignalboxError) =>
+      error.message === 'channel/memory/q: /maxAttempts must be integer' &&
+      error.code === 'SIGNALBOX_OPTIONS_INVALID',
+  )
+})
+
+test('a project that refers to a secret does not start without a store of them', async t => {
+  const folder = await mkdtemp(join(tmpdir(), 'signalbox-project-'))
+  t.after(() => rm(folder, { recursive: true }))
+  await writeFile(
+    join(folder, 'signalbox.yaml'),
+    `channels: [{ name: q, type: memory, options: { queue: '\${secret:q}' } }]`,
+  )
+  await assert.rejects(startProject(folder), { code: 'SIGNALBOX_SECRET_UNKNOWN', details: { name: 'q' } })
 })

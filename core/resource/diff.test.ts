@@ -110,3 +110,8 @@ test('it is shown with +, ~ and -, and secrets are not', () => {
   + /options/what: "(secret)"`,
   )
 })
+
+test('what a terminal would obey is escaped', () => {
+  const text = renderDiff(diff([channel('a', {})], [channel('a', { 'k\u001b[2J\n+ x': 'v\u009b' })]))
+  assert.equal(text, '~ channel/test/a\n  + /options/k\\u001b[2J\\u000a+ x: "v\\u009b"')
+})

@@ -96,10 +96,15 @@ function linesOf({ action, id, fields = [] }: ShownChange): string[] {
   return [
     `~ ${id}`,
     ...fields.flatMap(field => [
-      ...('before' in field ? [`  - ${field.pointer}: ${JSON.stringify(field.before)}`] : []),
-      ...('after' in field ? [`  + ${field.pointer}: ${JSON.stringify(field.after)}`] : []),
+      ...('before' in field ? [printable(`  - ${field.pointer}: ${JSON.stringify(field.before)}`)] : []),
+      ...('after' in field ? [printable(`  + ${field.pointer}: ${JSON.stringify(field.after)}`)] : []),
     ]),
   ]
+}
+
+/** Keys and values come from outside: what a terminal would obey is escaped. */
+function printable(line: string): string {
+  return line.replace(/\p{Cc}/gu, char => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 
 function phaseOf({ action, current, wanted }: Change): number {

@@ -16,6 +16,7 @@ export class FileProblems {
   readonly #document: Document
   readonly #lines: LineCounter
   readonly #found: FileProblem[] = []
+  readonly #known = new Set<string>()
 
   constructor(path: string, document: Document, lines: LineCounter) {
     this.#path = path
@@ -23,8 +24,11 @@ export class FileProblems {
     this.#lines = lines
   }
 
-  /** `pointer` is the JSON pointer of the value in the file. */
+  /** `pointer` is the JSON pointer of the value in the file. What is known already is not said again. */
   add(pointer: string, rule: string): void {
+    const known = `${pointer} ${rule}`
+    if (this.#known.has(known)) return
+    this.#known.add(known)
     const property = /^must not have the property '([^']+)'/.exec(rule)?.[1]
     const place = property === undefined ? pointer : `${pointer}/${property}`
     this.#found.push({ pointer, rule, ...this.#placeOf(place) })

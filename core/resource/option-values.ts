@@ -52,13 +52,22 @@ export function inspectOptions(
   const value = substituted(options ?? {}, '', 0, found)
   if (found.violations.some(({ rule }) => rule.startsWith('must not'))) return failed(found.violations)
   const parsed = parse(schema, value, found.variables)
-  if (parsed.violations.length === 0) return found.violations.length ? failed(found.violations) : parsed
-  if (!secretsAnywhere || found.open.size === 0) return failed([...found.violations, ...parsed.violations])
+  if (parsed.violations.length === 0) return orFailed(found, parsed)
+  if (!secretsAnywhere || found.open.size === 0) return failed(withoutMissing(found, parsed.violations))
   const relaxed = parse(acceptReferences(schema), value, found.variables)
-  if (relaxed.violations.length === 0)
-    return found.violations.length ? failed(found.violations) : { violations: [], options: relaxed.options }
+  if (relaxed.violations.length === 0) return orFailed(found, relaxed)
   const certain = parsed.violations.filter(({ pointer }) => !found.open.has(pointer))
-  return failed([...found.violations, ...(certain.length > 0 ? certain : parsed.violations)])
+  return failed(withoutMissing(found, certain.length > 0 ? certain : parsed.violations))
+}
+
+function orFailed({ violations }: Found, inspected: InspectedOptions): InspectedOptions {
+  return violations.length > 0 ? failed(violations) : inspected
+}
+
+/** Of a variable that is not set nothing else is said. */
+function withoutMissing(found: Found, violations: readonly SchemaViolation[]): SchemaViolation[] {
+  const missing = new Set(found.violations.map(({ pointer }) => pointer))
+  return [...found.violations, ...violations.filter(({ pointer }) => !missing.has(pointer))]
 }
 
 /**

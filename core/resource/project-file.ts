@@ -66,11 +66,7 @@ export function parseProjectFile(
   const settings = settingsOf(file)
   if (telemetry && settings.telemetry !== undefined) {
     const inspected = inspectOptions(telemetry, settings.telemetry, found)
-    // Those of the environment have been found with the other settings.
-    const other = inspected.violations.filter(
-      ({ rule }) => !rule.startsWith('needs the environment variable'),
-    )
-    problems.addAll('/telemetry', other)
+    problems.addAll('/telemetry', inspected.violations)
     effective.telemetry = inspected.options
   }
   const { resources, options } = resourcesOf(file, kinds, found, problems)
