@@ -1,5 +1,6 @@
 /** What the tests of the admin API share: an operator that records calls, and a server in front of it. */
 import http from 'node:http'
+import net from 'node:net'
 import { SignalboxError } from '../../core/errors.ts'
 import { silentLogger } from '../../core/telemetry/log.ts'
 import type { Actor, Operator, ResourceView, TailEvent, TailFilter } from './operator.ts'
@@ -189,4 +190,17 @@ export function send(
 /** Headers of a role, and of a JSON body. */
 export function as(role: string, type?: string): Record<string, string> {
   return { authorization: `Bearer token-of-${role}`, ...(type && { 'content-type': type }) }
+}
+
+/** Sends bytes and resolves with everything that comes back until the server closes the connection. */
+export function raw(port: number, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = ''
+    const socket = net.connect({ port, host: '127.0.0.1' }, () => socket.write(text))
+    socket.on('data', chunk => {
+      answer += chunk
+    })
+    socket.on('close', () => resolve(answer))
+    socket.on('error', error => (answer === '' ? reject(error) : resolve(answer)))
+  })
 }

@@ -37,6 +37,8 @@ function typeName(given) {
   const choices = schema.anyOf ?? schema.oneOf
   if (Array.isArray(choices)) return choices.map(typeName).join(' | ')
   const type = [schema.type ?? (schema.properties ? 'object' : 'anything')].flat().join(' | ')
+  const name = /^#\/components\/schemas\/([\w.-]+)$/.exec(given?.$ref ?? '')?.[1]
+  if (type === 'object' && name !== undefined) return name
   return type === 'array' ? 'array of ' + typeName(schema.items ?? true) : type
 }
 
@@ -204,7 +206,7 @@ function responsesView(operation) {
   })
   const answer = Object.values(operation.responses?.['200']?.content ?? {})[0]?.schema
   return [el('h3', {}, 'Answers'), table('Answers', ['Status', 'Meaning', 'Content'], rows),
-    ...(answer === undefined ? [] : schemaView('Answer', answer)),
+    ...(answer === undefined ? [] : [el('h3', {}, 'Answer 200'), ...schemaView('Answer 200', answer)]),
     ...(answer === undefined || exampleOf(answer) === null ? [] : [el('p', {}, 'Example:'), el('pre', { tabindex: 0 }, JSON.stringify(exampleOf(answer), null, 2))])]
 }
 

@@ -45,7 +45,7 @@ nav a { display: flex; gap: .5rem; padding: .125rem .25rem; color: inherit; text
 nav a:hover { background: var(--panel); text-decoration: underline; }
 main { padding: .5rem 1.5rem 4rem; max-width: 60rem; }
 main:focus { outline: none; }
-.method { font: 700 .8125rem/1.6 ui-monospace, Menlo, Consolas, monospace; min-width: 4em; display: inline-block; color: var(--change); }
+.method { font: 700 .8125rem/1.6 ui-monospace, Menlo, Consolas, monospace; min-width: 4.5em; display: inline-block; color: var(--change); }
 .method.get, .method.head { color: var(--get); }
 .method.delete { color: var(--remove); }
 details.operation { border: 1px solid var(--line); border-radius: 6px; margin: .5rem 0; }

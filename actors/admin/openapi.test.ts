@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { validate } from '@readme/openapi-parser'
+import type { Static } from '../../core/schema.ts'
 import { ADMIN_OPENAPI, adminOpenapi } from './openapi.ts'
+import type * as operator from './operator.ts'
 import { ADMIN_ROUTES } from './routes.ts'
+import type * as views from './views.ts'
 
 interface Described {
   paths: Record<
@@ -34,4 +37,20 @@ test('the validator would see a mistake', async () => {
   const broken = JSON.parse(JSON.stringify(adminOpenapi()))
   broken.paths['/v1/node'].get.responses = 7
   assert.equal((await validate(broken)).valid, false)
+})
+
+/** Does not compile when a schema and the interface it describes drift apart. */
+type Agree<Schema, View> = View extends Schema ? true : never
+const VIEWS_AGREE: [
+  Agree<Static<typeof views.Health>, operator.HealthView>,
+  Agree<Static<typeof views.Services>, operator.ServiceView[]>,
+  Agree<Static<typeof views.Deployed>, operator.DeployView>,
+  Agree<Static<typeof views.ResourceSchema>, operator.ResourceView>,
+  Agree<Static<typeof views.Applied>, operator.ApplyResult>,
+  Agree<Static<typeof views.Audit>, operator.AuditView[]>,
+  Agree<Static<typeof views.NodeSchema>['workers'], operator.NodeView['workers']>,
+] = [true, true, true, true, true, true, true]
+
+test('the schemas of answers agree with the interface of the operator', () => {
+  assert.ok(VIEWS_AGREE.every(Boolean))
 })

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import http from 'node:http'
-import net from 'node:net'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { SignalboxError } from '../../core/errors.ts'
-import { as, type Started, send, startAdmin } from './admin-harness.ts'
+import { as, raw, type Started, send, startAdmin } from './admin-harness.ts'
 
 const JSON_TYPE = 'application/json'
 const RESOURCE = '/v1/resources/channel/http/public'
@@ -11,7 +10,7 @@ const RESOURCE = '/v1/resources/channel/http/public'
 describe('admin server', () => {
   let started: Started
   before(async () => {
-    started = await startAdmin({ hostNames: ['bus.example'], maxBodyBytes: 1000 })
+    started = await startAdmin({ maxBodyBytes: 1000 })
   })
   after(() => started.server.close(0))
   beforeEach(() => {
@@ -206,69 +205,6 @@ describe('admin server', () => {
     assert.equal((await send(started.port, 'GET', '/health/live')).status, 200)
   })
 
-  test('a Host that is not ours is refused (DNS rebinding)', async () => {
-    for (const host of [
-      'evil.example',
-      'evil.example:7700',
-      'localhost.evil.example',
-      '127.0.0.1.nip.io',
-      '127.0.0.1@evil',
-    ]) {
-      const answer = await send(started.port, 'GET', '/health/live', { host })
-      assert.equal(answer.status, 421, `'${host}'`)
-    }
-    for (const host of ['localhost', 'LOCALHOST:7700', '127.0.0.1:1', '[::1]:7700', 'bus.example'])
-      assert.equal((await send(started.port, 'GET', '/health/live', { host })).status, 200, host)
-    const twice = await raw(
-      started.port,
-      'GET /health/live HTTP/1.1\r\nhost: localhost\r\nhost: evil\r\nconnection: close\r\n\r\n',
-    )
-    assert.match(twice, /^HTTP\/1.1 4(00|21)/)
-    const empty = await raw(started.port, 'GET /health/live HTTP/1.1\r\nhost:\r\nconnection: close\r\n\r\n')
-    assert.match(empty, /^HTTP\/1.1 421/)
-    const absolute = await raw(
-      started.port,
-      'GET http://evil/health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n',
-    )
-    assert.match(absolute, /^HTTP\/1.1 400/)
-  })
-
-  test('a foreign page is refused, and there is no CORS', async () => {
-    for (const origin of [
-      'http://evil.example',
-      'null',
-      `http://localhost:${started.port + 1}`,
-      `ftp://127.0.0.1:${started.port}`,
-    ]) {
-      const answer = await send(started.port, 'GET', '/v1/node', { ...as('admin'), origin })
-      assert.equal(answer.status, 403, origin)
-      assert.equal(answer.headers['access-control-allow-origin'], undefined)
-    }
-    const own = {
-      ...as('admin'),
-      origin: `http://127.0.0.1:${started.port}`,
-      'sec-fetch-site': 'same-origin',
-    }
-    assert.equal((await send(started.port, 'GET', '/v1/node', own)).status, 200)
-    const preflight = { origin: 'http://evil.example', 'access-control-request-method': 'PUT' }
-    assert.equal((await send(started.port, 'OPTIONS', '/v1/workers', preflight)).status, 403)
-    for (const site of ['cross-site', 'same-site']) {
-      const answer = await send(started.port, 'GET', '/v1/node', { ...as('admin'), 'sec-fetch-site': site })
-      assert.equal(answer.status, 403, site)
-      assert.equal((await send(started.port, 'GET', '/docs', { 'sec-fetch-site': site })).status, 200)
-    }
-  })
-
-  test('every answer has the security headers', async () => {
-    for (const path of ['/v1/node', '/nothing', '/docs', '/health/live']) {
-      const { headers } = await send(started.port, 'GET', path, as('admin'))
-      assert.equal(headers['x-content-type-options'], 'nosniff')
-      assert.equal(headers['referrer-policy'], 'no-referrer')
-      assert.equal(headers['cache-control'], 'no-store')
-      assert.match(String(headers['content-security-policy']), /default-src 'none'.*frame-ancestors 'none'/)
-    }
-  })
-
   test('a body that is too large is refused by its length, and while it comes', async () => {
     const big = Buffer.alloc(1001, 32)
     const announced = await send(started.port, 'PUT', '/v1/workers', as('admin', JSON_TYPE), big)
@@ -314,7 +250,7 @@ describe('admin server against slow clients', () => {
     assert.match(await raw(port, 'GET /v1/node HTTP/1.1\r\nhost: local'), /^HTTP\/1.1 408/)
     const head = 'PUT /v1/workers HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer token-of-admin\r\n'
     const body = await raw(port, `${head}content-type: application/json\r\ncontent-length: 100\r\n\r\n{`)
-    assert.match(body, /^HTTP\/1.1 408|^$/)
+    assert.match(body, /^HTTP\/1.1 408/)
   })
 
   test('close ends while a client keeps its connection', async () => {
@@ -336,16 +272,3 @@ describe('admin server against slow clients', () => {
     await assert.rejects(startAdmin({ port }), { code: 'SIGNALBOX_LISTEN_FAILED' })
   })
 })
-
-/** Sends bytes and resolves with everything that comes back until the server closes the connection. */
-function raw(port: number, text: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let answer = ''
-    const socket = net.connect({ port, host: '127.0.0.1' }, () => socket.write(text))
-    socket.on('data', chunk => {
-      answer += chunk
-    })
-    socket.on('close', () => resolve(answer))
-    socket.on('error', error => (answer === '' ? reject(error) : resolve(answer)))
-  })
-}

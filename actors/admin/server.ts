@@ -65,7 +65,7 @@ export interface AdminServerOptions {
 
 const newCid = idSource()
 
-/** Serves the admin API. Starts once and is closed once. */
+/** Serves the admin API. Starts once and is closed once. Throws SIGNALBOX_OPTIONS_INVALID for TLS options that do not load. */
 export class AdminServer {
   readonly #options: AdminServerOptions
   readonly #host: string
@@ -200,13 +200,19 @@ function serverOf(tls: AdminServerOptions['tls'], timeouts: AdminTimeouts): http
   }
   if (tls === undefined) return http.createServer(common)
   const clients = tls.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }
-  return https.createServer({
+  const secure = {
     ...common,
     ...tls,
     ...clients,
-    minVersion: 'TLSv1.2',
+    minVersion: 'TLSv1.2' as const,
     handshakeTimeout: headersMs,
-  })
+  }
+  try {
+    return https.createServer(secure)
+  } catch (error) {
+    const message = `the admin API cannot use its certificate: ${(error as Error).message}`
+    throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', message, { cause: error })
+  }
 }
 
 /** Path and query of an origin-form target (RFC 9112, 3.2). What a URL parser would make of `..` is not wanted here. */

@@ -1,6 +1,5 @@
 /** JSON Schemas of what the operator answers, for the OpenAPI description of the admin API. */
-import { type Static, Type } from '../../core/schema.ts'
-import type * as operator from './operator.ts'
+import { Type } from '../../core/schema.ts'
 
 const Instant = Type.Integer({ description: 'Milliseconds since the epoch' })
 const Any = Type.Unknown()
@@ -125,15 +124,3 @@ export const ProblemSchema = Type.Object(
   },
   { additionalProperties: true },
 )
-
-/** Fails to compile when a schema above and the interface it describes drift apart. */
-type Agree<Schema, View> = View extends Schema ? true : never
-export const VIEWS_AGREE: [
-  Agree<Static<typeof Health>, operator.HealthView>,
-  Agree<Static<typeof Services>, operator.ServiceView[]>,
-  Agree<Static<typeof Deployed>, operator.DeployView>,
-  Agree<Static<typeof ResourceSchema>, operator.ResourceView>,
-  Agree<Static<typeof Applied>, operator.ApplyResult>,
-  Agree<Static<typeof Audit>, operator.AuditView[]>,
-  Agree<Static<typeof NodeSchema>['workers'], operator.NodeView['workers']>,
-] = [true, true, true, true, true, true, true]
