@@ -348,25 +348,6 @@ export const ERRORS = {
     what: 'The store cannot be opened, read or written, or was closed.',
     fix: 'See the message: usually the permissions of the folder or a file in its place.',
   },
-  // Resources
-  SIGNALBOX_RESOURCE_INVALID: {
-    status: 400,
-    retryable: false,
-    what: 'A resource is not valid: its kind, type, name or options.',
-    fix: 'Mend the places listed in details.errors.',
-  },
-  SIGNALBOX_RESOURCE_UNKNOWN: {
-    status: 404,
-    retryable: false,
-    what: 'There is no resource of this kind and name.',
-    fix: 'Check the spelling; `signalbox export` shows all resources.',
-  },
-  SIGNALBOX_SECRET_MISSING: {
-    status: 400,
-    retryable: false,
-    what: 'A secret or environment variable that options refer to does not exist.',
-    fix: 'Set the names listed in the details.',
-  },
   // Node
   SIGNALBOX_CONFIG_INVALID: {
     status: 400,

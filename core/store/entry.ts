@@ -22,8 +22,7 @@ export function checkKey(key: string): void {
   if (Buffer.byteLength(key) > MAX_KEY_BYTES) {
     throw refused(`the key ${JSON.stringify(key.slice(0, 40))}... is longer than ${MAX_KEY_BYTES} bytes`)
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (/[\u0000-\u001f\u007f]/.test(key) || !key.isWellFormed()) {
+  if (/\p{Cc}/u.test(key) || !key.isWellFormed()) {
     throw refused(`the key ${JSON.stringify(key)} has control characters or is not well-formed Unicode`)
   }
 }

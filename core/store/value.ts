@@ -17,7 +17,7 @@ export type Head = readonly [number, number]
 
 /**
  * Encodes a value. Takes null, booleans, numbers, well-formed text, Uint8Array (comes back as Buffer), arrays and
- * plain objects; properties that are undefined are left out. Throws SIGNALBOX_STORE_ENTRY_INVALID with the JSON
+ * plain objects; properties that are undefined are left out, and -0 becomes 0. Throws SIGNALBOX_STORE_ENTRY_INVALID with the JSON
  * pointer of what cannot be stored.
  */
 export function packValue(value: unknown): Buffer {

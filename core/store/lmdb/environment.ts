@@ -6,6 +6,7 @@ import { SignalboxError } from '../../errors.ts'
 import { packValue, seal, unseal } from '../value.ts'
 import { failure } from './failure.ts'
 import { checkFile } from './file.ts'
+import { Inventory } from './inventory.ts'
 import { checkOwner, releaseOwnership, takeOwnership } from './owner.ts'
 import { META_PLACE } from './places.ts'
 
@@ -16,12 +17,18 @@ export type Environment = RootDatabase<Buffer, Buffer>
 export const DATA_FILE = 'store.mdb'
 const OWNER_FILE = 'owner.json'
 const FORMAT = 1
-const NOTHING = packValue(null)
+
+/** What the store says of itself. */
+export interface StoreHead {
+  /** The last revision. */
+  revision: number
+  inventory: Inventory
+}
 
 /** An open environment and what is known of it. */
 export interface OpenEnvironment {
   env: Environment
-  revision: number
+  head: StoreHead
   ownerPath: string
   ownerId: string
 }
@@ -53,11 +60,11 @@ export function openEnvironment(folder: string): OpenEnvironment {
 function own(env: Environment, ownerPath: string, dataPath: string): OpenEnvironment {
   let ownerId: string | undefined
   try {
-    const revision = env.transactionSync(() => {
+    const head = env.transactionSync(() => {
       ownerId = takeOwnership(ownerPath)
-      return readHead(env, dataPath)
+      return readOrMakeHead(env, dataPath)
     })
-    return { env, revision, ownerPath, ownerId: ownerId! }
+    return { env, head, ownerPath, ownerId: ownerId! }
   } catch (error) {
     if (ownerId !== undefined) releaseOwnership(ownerPath, ownerId)
     // Nothing was written, so there is nothing that closing could fail to keep.
@@ -66,14 +73,22 @@ function own(env: Environment, ownerPath: string, dataPath: string): OpenEnviron
   }
 }
 
-/** The last revision. Writes the head of a new store, and refuses an LMDB file that something else made. */
-function readHead(env: Environment, dataPath: string): number {
+/** The head; undefined when there is none. Throws SIGNALBOX_STORE_DAMAGED. */
+export function readHead(env: Environment): (StoreHead & { format: number }) | undefined {
   const bytes = env.getBinary(META_PLACE)
-  if (bytes) {
-    const [revision, format] = unseal(META_PLACE, bytes, 'head of the store').head
-    if (format === FORMAT) return revision
-    const message = `${dataPath} has format ${format}; this version of Signalbox reads format ${FORMAT}`
-    throw new SignalboxError('SIGNALBOX_STORE_FOREIGN', message, { details: { format } })
+  if (!bytes) return undefined
+  const { head, value } = unseal(META_PLACE, bytes, 'head of the store')
+  const [revision, format] = head
+  return { revision, format, inventory: new Inventory(...(value as [number, number])) }
+}
+
+/** Reads the head, or writes that of a new store, and refuses an LMDB file that something else made. */
+function readOrMakeHead(env: Environment, dataPath: string): StoreHead {
+  const head = readHead(env)
+  if (head?.format === FORMAT) return head
+  if (head) {
+    const message = `${dataPath} has format ${head.format}; this version of Signalbox reads format ${FORMAT}`
+    throw new SignalboxError('SIGNALBOX_STORE_FOREIGN', message, { details: { format: head.format } })
   }
   if (!env.getKeys({ limit: 1 })[Symbol.iterator]().next().done) {
     throw new SignalboxError(
@@ -81,11 +96,19 @@ function readHead(env: Environment, dataPath: string): number {
       `${dataPath} is an LMDB file, but not a store of Signalbox`,
     )
   }
-  writeHead(env, 0)
-  return 0
+  const fresh = { revision: 0, inventory: new Inventory() }
+  writeHead(env, fresh)
+  return fresh
 }
 
-/** Writes the last revision; call it inside of a write transaction. */
-export function writeHead(env: Environment, revision: number): void {
-  env.putSync(META_PLACE, seal(META_PLACE, [revision, FORMAT], NOTHING))
+/** Writes the head; call it inside of a write transaction. */
+export function writeHead(env: Environment, { revision, inventory }: StoreHead): void {
+  env.putSync(META_PLACE, seal(META_PLACE, [revision, FORMAT], packValue(inventory.toJSON())))
+}
+
+/** The keys that there are, without the head. Reads no values. */
+export function takeInventory(env: Environment): Inventory {
+  const inventory = new Inventory()
+  for (const key of env.getKeys({ snapshot: true })) if (!META_PLACE.equals(key)) inventory.added(key)
+  return inventory
 }

@@ -31,9 +31,12 @@ import {
   type Environment,
   type OpenEnvironment,
   openEnvironment,
+  readHead,
+  takeInventory,
   writeHead,
 } from './environment.ts'
 import { failure } from './failure.ts'
+import type { Inventory } from './inventory.ts'
 import { BEAT_MS, beat, releaseOwnership } from './owner.ts'
 import { behind, describe, entryPlace, keyOf, lastPlace, recordPlace } from './places.ts'
 import { Writer } from './writer.ts'
@@ -43,6 +46,11 @@ export interface LmdbStoreOptions {
   folder: string
   /** Changes that add are refused with SIGNALBOX_STORE_FULL above this; deleting is not. Default: 64 GiB. */
   maxBytes?: number
+  /**
+   * Opens a store although keys are missing or damaged, to save what is left. Without it, opening reads all keys
+   * (not the values) and throws SIGNALBOX_STORE_DAMAGED. Default: false.
+   */
+  allowDamage?: boolean
   clock?: Clock
   /** Told when the file that shows the owner alive cannot be touched: other hosts may take the store over. */
   warn?: (error: SignalboxError) => void
@@ -63,7 +71,22 @@ type Prepared = { change: Change; place: Buffer; body: Buffer }
  */
 export async function openLmdbStore(options: LmdbStoreOptions): Promise<Store> {
   if (options.maxBytes !== undefined) checkNumber(options.maxBytes, 'maxBytes')
-  return new LmdbStore(options, openEnvironment(options.folder))
+  const store = new LmdbStore(options, openEnvironment(options.folder))
+  if (options.allowDamage) return store
+  const reason = whyDamaged(store)
+  if (reason === undefined) return store
+  await store.close()
+  const message = `the store in ${options.folder} is damaged: ${reason}; put a backup in its place`
+  throw new SignalboxError('SIGNALBOX_STORE_DAMAGED', message, { details: { folder: options.folder } })
+}
+
+function whyDamaged(store: LmdbStore): string | undefined {
+  try {
+    return store.missing()
+  } catch (error) {
+    // Whatever it is, the keys of a store that is whole can be read.
+    return `its keys cannot be read: ${(error as Error).message}`
+  }
 }
 
 class LmdbStore implements Store {
@@ -77,6 +100,9 @@ class LmdbStore implements Store {
   /** Given out, also to changes that are not on disk yet. */
   #nextRevision: number
   #revision: number
+  #inventory: Inventory
+  /** The inventory as the transaction that is being written leaves it. */
+  #writing: Inventory
   #beat: Timer
   #closing: Promise<void> | undefined
   #closed = false
@@ -87,8 +113,10 @@ class LmdbStore implements Store {
     this.#clock = options.clock ?? systemClock
     this.#maxBytes = options.maxBytes ?? DEFAULT_MAX_BYTES
     this.#warn = options.warn ?? (() => {})
-    this.#revision = opened.revision
-    this.#nextRevision = opened.revision + 1
+    this.#revision = opened.head.revision
+    this.#nextRevision = opened.head.revision + 1
+    this.#inventory = opened.head.inventory
+    this.#writing = opened.head.inventory
     this.#beat = this.#clock.after(BEAT_MS, () => this.#showAlive())
   }
 
@@ -179,7 +207,8 @@ class LmdbStore implements Store {
   }
 
   async verify(): Promise<Damage[]> {
-    const found: Damage[] = []
+    const missing = this.#reading(() => this.missing())
+    const found: Damage[] = missing === undefined ? [] : [{ place: 'all keys', reason: missing }]
     let start = Buffer.from([0])
     for (;;) {
       const chunk = this.#reading(() => [...this.#env.getRange({ start, limit: CHUNK, snapshot: true })])
@@ -192,6 +221,12 @@ class LmdbStore implements Store {
       start = Buffer.from([...chunk.at(-1)!.key, 0])
       await new Promise(resolve => setImmediate(resolve))
     }
+  }
+
+  /** What is wrong with the keys; undefined when nothing is. */
+  missing(): string | undefined {
+    // The head of the same snapshot: a commit may be visible before this object has heard of it.
+    return readHead(this.#env)?.inventory.difference(takeInventory(this.#env)) ?? undefined
   }
 
   async backup(to: string): Promise<void> {
@@ -232,13 +267,15 @@ class LmdbStore implements Store {
 
   /** One transaction: resolves when it is on disk. */
   async #commit(write: () => void): Promise<void> {
-    const before = this.#nextRevision
+    const inventory = this.#inventory.copy()
     try {
       await this.#env.childTransaction(() => {
+        this.#writing = inventory
         write()
-        if (this.#nextRevision > before) writeHead(this.#env, this.#nextRevision - 1)
+        writeHead(this.#env, { revision: this.#nextRevision - 1, inventory })
       })
       await this.#env.flushed
+      this.#inventory = inventory
     } finally {
       // Readers keep a snapshot for the rest of the turn; the next read shall see this change.
       this.#env.resetReadTxn()
@@ -278,24 +315,35 @@ class LmdbStore implements Store {
       const position = positions.get(change.log)! + 1
       positions.set(change.log, position)
       const at = entryPlace(change.log, position)
-      this.#env.putSync(at, seal(at, [now, 0], body))
-      this.#env.putSync(place, seal(place, [position, 0], NOTHING))
+      this.#put(at, seal(at, [now, 0], body))
+      this.#put(place, seal(place, [position, 0], NOTHING))
       return { type: 'append', position }
     }
     if (change.type === 'delete') {
-      const existed = this.#env.removeSync(place)
+      const existed = this.#remove(place)
       return { type: 'delete', existed, revision: existed ? this.#nextRevision++ : 0 }
     }
     const revision = this.#nextRevision++
     const bytes = seal(place, [revision, now], body)
-    this.#env.putSync(place, bytes)
+    this.#put(place, bytes)
     return { type: 'put', record: toRecord(place, bytes) }
+  }
+
+  #put(place: Buffer, bytes: Buffer): void {
+    if (!this.#env.getBinaryFast(place)) this.#writing.added(place)
+    this.#env.putSync(place, bytes)
+  }
+
+  #remove(place: Buffer): boolean {
+    const existed = this.#env.removeSync(place)
+    if (existed) this.#writing.removed(place)
+    return existed
   }
 
   #trimChunk(log: string, upTo: number): number {
     const range = { start: entryPlace(log, 0), end: entryPlace(log, upTo + 1), limit: CHUNK }
     const places = [...this.#env.getKeys(range)].map(place => Buffer.from(place))
-    for (const place of places) this.#env.removeSync(place)
+    for (const place of places) this.#remove(place)
     return places.length
   }
 

@@ -27,6 +27,18 @@ const tasks: Record<string, () => Promise<unknown>> = {
     await store.close()
     return { count, code, kept, after, damage }
   },
+  /** How long each of some writes took until it was acknowledged, in milliseconds. */
+  async time() {
+    const store = await openLmdbStore({ folder: folder! })
+    const times: number[] = []
+    for (let i = 0; i < 3; i++) {
+      const start = performance.now()
+      await store.put('a', `k${i}`, i)
+      times.push(performance.now() - start)
+    }
+    await store.close()
+    return times
+  },
   /** Reads everything: values that are right, and codes of those that cannot be read. */
   async read() {
     const store = await openLmdbStore({ folder: folder! })

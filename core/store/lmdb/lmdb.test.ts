@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import {
   chmod,
@@ -128,7 +128,28 @@ test('a flipped bit in a record is found when it is read, and the record can be 
   assert.deepEqual(await again.verify(), [])
 })
 
-test('wherever a bit flips, no wrong value is read', async t => {
+test('a key that was damaged is found when the store is opened, and what is left can be saved', async t => {
+  const folder = await temporary(t)
+  const store = await openLmdbStore({ folder })
+  await store.put('a', 'somewhere', 1)
+  await store.put('a', 'good', 2)
+  await store.close()
+  const path = join(folder, 'store.mdb')
+  const bytes = await readFile(path)
+  for (let at = bytes.indexOf('somewhere'); at >= 0; at = bytes.indexOf('somewhere', at + 1))
+    bytes[at + 4]! ^= 1
+  await writeFile(path, bytes)
+  await assert.rejects(openLmdbStore({ folder }), {
+    code: 'SIGNALBOX_STORE_DAMAGED',
+    message: /key is not the one/,
+  })
+  const left = await openLmdbStore({ folder, allowDamage: true })
+  t.after(() => left.close())
+  assert.equal((await left.get('a', 'good'))?.value, 2)
+  assert.equal((await left.verify()).length, 2)
+})
+
+test('wherever a bit flips, no wrong value is read and none is missing', async t => {
   const folder = await temporary(t)
   const store = await openLmdbStore({ folder })
   for (let i = 0; i < 200; i++) await store.put('a', `k${i}`, `${i}`.repeat(20))
@@ -142,7 +163,7 @@ test('wherever a bit flips, no wrong value is read', async t => {
     await writeFile(path, bytes)
     const { child, answer } = start(process.execPath, [CHILD, folder, 'read'])
     const { codes = [] } = (await answer) as { codes?: string[] }
-    assert.ok(!codes.includes('WRONG'), `byte ${at}`)
+    assert.ok(!codes.includes('WRONG') && !codes.includes('missing'), `byte ${at}: ${codes}`)
     await kill(child)
   }
 })
@@ -221,4 +242,18 @@ test('a full disk refuses what adds, keeps what was there, and goes on when ther
   const store = await openLmdbStore({ folder })
   assert.equal((await store.list('a')).length, (count as number) - 49)
   await store.close()
+})
+
+test('a write is acknowledged only when the disk has it', async t => {
+  if (spawnSync('strace', ['-V']).error) return t.skip('strace is not installed')
+  const folder = await temporary(t)
+  // Each fdatasync takes 150 ms longer: an acknowledgement that did not wait for one would be faster.
+  const inject = ['-f', '-qq', '-e', 'trace=fdatasync', '-e', 'inject=fdatasync:delay_enter=150000']
+  const { answer } = start('strace', [...inject, process.execPath, CHILD, folder, 'time'])
+  const times = (await answer) as unknown as number[]
+  assert.equal(times.length, 3)
+  assert.ok(
+    times.every(time => time >= 150),
+    `${times}`,
+  )
 })

@@ -2,7 +2,7 @@
 
 const SEPARATOR = 0
 
-/** A record: `r`, collection, NUL, key; with the beginning of a key, where such records begin. Neither part can hold a NUL. */
+/** A record: `r`, collection, NUL, key. Neither part can hold a NUL. With a prefix as key: where such records begin. */
 export function recordPlace(collection: string, key: string): Buffer {
   return Buffer.from(`r${collection}\0${key}`)
 }
