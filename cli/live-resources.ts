@@ -2,16 +2,17 @@
  * The resources of a running node: kept in the store as they were written, run by the workers with their secrets
  * filled in. A change is tried on one worker first; when that fails nothing has changed.
  */
+
+import type { ChangeView } from '../actors/admin/operator.ts'
+import type { DeployWorker } from '../actors/deployer.ts'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
-import type { ChangeView } from '../actors/admin/operator.ts'
 import { diff } from '../core/resource/diff.ts'
 import { resolveOptions } from '../core/resource/option-values.ts'
 import { idOf, type Resource, type ResourceKinds, secretsOf } from '../core/resource/resource.ts'
 import type { ReferenceSources } from '../core/security/references.ts'
 import type { Change, Store, StoreRecord } from '../core/store/store.ts'
 import type { Logger } from '../core/telemetry/log.ts'
-import type { DeployWorker } from '../actors/deployer.ts'
 import { withPort } from './ports.ts'
 import type { BootConfig } from './worker-boot.ts'
 
@@ -45,7 +46,8 @@ export class LiveResources {
 
   /** Reads what the store has. */
   async load(): Promise<void> {
-    for (const record of await this.#options.store.list<Resource>(COLLECTION)) this.#records.set(record.key, record)
+    for (const record of await this.#options.store.list<Resource>(COLLECTION))
+      this.#records.set(record.key, record)
   }
 
   /** What a worker is started with now. */
@@ -95,7 +97,10 @@ export class LiveResources {
    * Makes the node run exactly these. Rejects with the error of the first that does not start; everything is as it
    * was before then. `only`: leave alone what is not named.
    */
-  apply(wanted: readonly Resource[], ifRevisions: ReadonlyMap<string, number> = new Map()): Promise<ChangeView[]> {
+  apply(
+    wanted: readonly Resource[],
+    ifRevisions: ReadonlyMap<string, number> = new Map(),
+  ): Promise<ChangeView[]> {
     const result = this.#queue.then(() => this.#apply(wanted, ifRevisions))
     this.#queue = result.catch(() => {})
     return result
@@ -128,12 +133,19 @@ export class LiveResources {
   async #refresh(steps: readonly Step[]): Promise<void> {
     const before = this.#current!
     const next = await this.bootConfig(before.root)
-    const put = new Map(steps.filter(({ verb }) => verb === 'putChannel').map(({ payload }) => {
-      const channel = payload as EndpointConfig
-      return [channel.name, channel]
-    }))
+    const put = new Map(
+      steps
+        .filter(({ verb }) => verb === 'putChannel')
+        .map(({ payload }) => {
+          const channel = payload as EndpointConfig
+          return [channel.name, channel]
+        }),
+    )
     const old = new Map(before.channels.map(channel => [channel.name, channel]))
-    this.#current = { ...next, channels: next.channels.map(({ name }, i) => put.get(name) ?? old.get(name) ?? next.channels[i]!) }
+    this.#current = {
+      ...next,
+      channels: next.channels.map(({ name }, i) => put.get(name) ?? old.get(name) ?? next.channels[i]!),
+    }
   }
 
   /** Definitions and connections come before the channels that need them, and go after them. */
@@ -153,7 +165,9 @@ export class LiveResources {
 
   async #securityStep(wanted: readonly Resource[]): Promise<Step> {
     const configs = (resources: readonly Resource[]) =>
-      Promise.all(resources.filter(({ kind }) => kind === 'security').map(resource => this.#resolved(resource)))
+      Promise.all(
+        resources.filter(({ kind }) => kind === 'security').map(resource => this.#resolved(resource)),
+      )
     return {
       verb: 'putSecurity',
       payload: await configs(wanted),
@@ -166,7 +180,8 @@ export class LiveResources {
     wanted: Resource | undefined,
     before: Resource | undefined,
   ): Promise<Step> {
-    const [put, remove] = kind === 'channel' ? ['putChannel', 'removeChannel'] : ['putConnection', 'removeConnection']
+    const [put, remove] =
+      kind === 'channel' ? ['putChannel', 'removeChannel'] : ['putConnection', 'removeConnection']
     const restore = before
       ? { verb: put, payload: await this.#resolved(before) }
       : { verb: remove, payload: wanted!.name }
@@ -179,7 +194,8 @@ export class LiveResources {
   /** One worker goes first; the others follow only when it could do all. */
   async #run(steps: readonly Step[]): Promise<void> {
     const [first, ...others] = this.#options.workers()
-    if (!first) throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1_000 })
+    if (!first)
+      throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1_000 })
     const done: Step[] = []
     try {
       for (const step of steps) {
@@ -219,7 +235,8 @@ export class LiveResources {
     if (steps.length === 0) return
     const outcomes = await this.#options.store.transact(steps)
     outcomes.forEach((outcome, i) => {
-      if (outcome.type === 'put') this.#records.set(outcome.record.key, outcome.record as StoreRecord<Resource>)
+      if (outcome.type === 'put')
+        this.#records.set(outcome.record.key, outcome.record as StoreRecord<Resource>)
       else this.#records.delete(changes[i]!.id)
     })
   }
@@ -237,7 +254,10 @@ export class LiveResources {
   }
 }
 
-async function runAll(worker: DeployWorker, steps: readonly { verb: string; payload: unknown }[]): Promise<void> {
+async function runAll(
+  worker: DeployWorker,
+  steps: readonly { verb: string; payload: unknown }[],
+): Promise<void> {
   for (const { verb, payload } of steps) await worker.request(verb, payload)
 }
 

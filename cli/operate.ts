@@ -2,8 +2,8 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { AdminServer, DEFAULT_ADMIN_PORT } from '../actors/admin/server.ts'
 import type { Actor, TailEvent, TailFilter } from '../actors/admin/operator.ts'
+import { AdminServer, DEFAULT_ADMIN_PORT } from '../actors/admin/server.ts'
 import type { Deployer } from '../actors/deployer.ts'
 import type { SignalboxError } from '../core/errors.ts'
 import type { Node } from '../core/node.ts'
@@ -105,7 +105,10 @@ async function listen(server: AdminServer, project: Project, log: Logger): Promi
     // Asked for by name it must be there; the default may be taken by another node of this machine.
     if (project.admin) throw error
     const { code, message } = error as SignalboxError
-    log.warn({ code }, `the admin API is not open: ${message}; give this node another port: admin: { port: 7701 }`)
+    log.warn(
+      { code },
+      `the admin API is not open: ${message}; give this node another port: admin: { port: 7701 }`,
+    )
     return undefined
   }
 }

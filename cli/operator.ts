@@ -41,7 +41,10 @@ export interface OperatorParts {
   resources: LiveResources
   kinds: ResourceKinds
   state: State
-  telemetry: { metrics(): Promise<string>; tail(filter: TailFilter, listener: (event: TailEvent) => void): () => void }
+  telemetry: {
+    metrics(): Promise<string>
+    tail(filter: TailFilter, listener: (event: TailEvent) => void): () => void
+  }
   log: Logger
 }
 
@@ -73,7 +76,8 @@ export class BusOperator implements Operator {
   async ready(): Promise<HealthView> {
     const reasons: string[] = []
     if (this.draining) reasons.push('the node is stopping')
-    if (!this.#parts.node.host.workers.some(({ state }) => state === 'ready')) reasons.push('no worker is ready')
+    if (!this.#parts.node.host.workers.some(({ state }) => state === 'ready'))
+      reasons.push('no worker is ready')
     else reasons.push(...(await this.#closedChannels()))
     return { ok: reasons.length === 0, reasons }
   }
@@ -120,7 +124,9 @@ export class BusOperator implements Operator {
   }
 
   async resources(kind?: string): Promise<ResourceView[]> {
-    const records = this.#parts.resources.list().filter(({ value }) => kind === undefined || value.kind === kind)
+    const records = this.#parts.resources
+      .list()
+      .filter(({ value }) => kind === undefined || value.kind === kind)
     return records.map(record => viewOf(record))
   }
 
@@ -146,7 +152,9 @@ export class BusOperator implements Operator {
     const { resources } = this.#parts
     const before = resources.get(id).value
     const guard = ifRevision === undefined ? undefined : new Map([[id, ifRevision]])
-    await this.#act(actor, 'resource.write', id, { before }, () => resources.apply(resources.without(id), guard))
+    await this.#act(actor, 'resource.write', id, { before }, () =>
+      resources.apply(resources.without(id), guard),
+    )
   }
 
   async ping(id: string): Promise<{ ok: boolean; error?: string }> {
@@ -185,7 +193,9 @@ export class BusOperator implements Operator {
   }
 
   async setSecret(actor: Actor, name: string, value: string): Promise<void> {
-    await this.#act(actor, 'secret.write', `secret/${name}`, {}, () => this.#parts.state.vault.put(name, value))
+    await this.#act(actor, 'secret.write', `secret/${name}`, {}, () =>
+      this.#parts.state.vault.put(name, value),
+    )
   }
 
   async removeSecret(actor: Actor, name: string): Promise<void> {
@@ -204,8 +214,12 @@ export class BusOperator implements Operator {
     const endpoints = await this.#endpoints()
     return channelOpenapi({
       info: { title: name, version },
-      channels: resources.current!.channels.filter(({ type }) => type === 'http').map(channel => apiOf(channel, endpoints)),
-      securityDefinitions: Object.fromEntries(definitions.map(definition => [definition.name, openapiSecurity(definition)])),
+      channels: resources
+        .current!.channels.filter(({ type }) => type === 'http')
+        .map(channel => apiOf(channel, endpoints)),
+      securityDefinitions: Object.fromEntries(
+        definitions.map(definition => [definition.name, openapiSecurity(definition)]),
+      ),
       services: await this.services(),
     })
   }
@@ -223,11 +237,14 @@ export class BusOperator implements Operator {
 
   async verifyAudit(): Promise<{ brokenAt: number | undefined; entries: number }> {
     const report = await this.#parts.state.acts.verify()
-    return report.ok ? { brokenAt: undefined, entries: report.entries } : { brokenAt: report.seq, entries: report.seq }
+    return report.ok
+      ? { brokenAt: undefined, entries: report.entries }
+      : { brokenAt: report.seq, entries: report.seq }
   }
 
   #parse(yaml: string): Resource[] {
-    return parseProjectFile(yaml, 'signalbox.yaml', this.#parts.kinds, { telemetry: TelemetryOptions }).resources
+    return parseProjectFile(yaml, 'signalbox.yaml', this.#parts.kinds, { telemetry: TelemetryOptions })
+      .resources
   }
 
   /** Does something and records it, whether it succeeds or not. */
@@ -260,7 +277,9 @@ export class BusOperator implements Operator {
   async #closedChannels(): Promise<string[]> {
     const { workers } = await this.#parts.node.inspect()
     const actors = workers.flatMap(worker => worker.actors as { address: string; connection?: string }[])
-    const closed = actors.filter(({ address, connection }) => address.startsWith('channel/') && connection !== 'open')
+    const closed = actors.filter(
+      ({ address, connection }) => address.startsWith('channel/') && connection !== 'open',
+    )
     return [...new Set(closed.map(({ address, connection }) => `${address} is ${connection}`))]
   }
 }
@@ -295,7 +314,15 @@ function openapiSecurity({ type, options }: Resource): SecurityDefinition {
 
 type AuditEntry = Omit<AuditView, 'at'> & { at: string }
 
-function viewOf({ value, revision, changedAt }: { value: Resource; revision: number; changedAt: number }): ResourceView {
+function viewOf({
+  value,
+  revision,
+  changedAt,
+}: {
+  value: Resource
+  revision: number
+  changedAt: number
+}): ResourceView {
   return { ...value, revision, changedAt }
 }
 

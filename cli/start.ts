@@ -3,8 +3,8 @@ import { Deployer } from '../actors/deployer.ts'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
-import type { ReferenceSources } from '../core/security/references.ts'
 import type { Static } from '../core/schema.ts'
+import type { ReferenceSources } from '../core/security/references.ts'
 import { createLogger } from '../core/telemetry/log.ts'
 import { type TelemetryOptions, telemetrySettings } from '../core/telemetry/options.ts'
 import { LiveResources } from './live-resources.ts'
@@ -61,7 +61,15 @@ async function run(
   )
   const log = createLogger({ node: project.node }, telemetry.logs)
   const running = () => node.host.workers.filter(({ state: its }) => its === 'ready')
-  const live = state && new LiveResources({ store: state.store, kinds: resourceKinds, sources: { secret }, workers: running, log })
+  const live =
+    state &&
+    new LiveResources({
+      store: state.store,
+      kinds: resourceKinds,
+      sources: { secret },
+      workers: running,
+      log,
+    })
   const first = live ? await bootFromState(live, state, written, log) : configOf(project)
   const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
   const current = (): BootConfig => live?.current ?? config

@@ -1,12 +1,13 @@
 /** What a node keeps on disk, in the folder `.signalbox` of its project: the store, the keys, the admin token. */
-import { mkdir } from 'node:fs/promises'
+
 import { createHash } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { AuditChain, type ActLog, type ChainEntry } from '../core/security/chain.ts'
+import type { SignalboxError } from '../core/errors.ts'
+import { type ActLog, AuditChain, type ChainEntry } from '../core/security/chain.ts'
 import { loadKeyRing } from '../core/security/master-key.ts'
 import { type KeyValueStore, SecretVault } from '../core/security/secrets.ts'
 import { AdminTokens } from '../core/security/tokens.ts'
-import type { SignalboxError } from '../core/errors.ts'
 import { openLmdbStore } from '../core/store/lmdb/lmdb-store.ts'
 import type { Store } from '../core/store/store.ts'
 

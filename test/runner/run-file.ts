@@ -52,7 +52,9 @@ export async function runFile(file: string, options: RunFileOptions): Promise<Fi
 function execute(file: string, options: RunFileOptions): Promise<Ending> {
   const reporter = new URL('./events-reporter.ts', import.meta.url).href
   const pattern = options.only === undefined ? [] : [`--test-name-pattern=${options.only}`]
-  const env: NodeJS.ProcessEnv = { ...process.env, [EVENTS_VARIABLE]: options.eventsPath }
+  // Nodes that the file starts keep their state beside its events: nothing is left, and no other file has it open.
+  const state = { SIGNALBOX_STATE_DIR: `${options.eventsPath}.state` }
+  const env: NodeJS.ProcessEnv = { ...process.env, ...state, [EVENTS_VARIABLE]: options.eventsPath }
   delete env.NODE_TEST_CONTEXT
   // A group of its own (detached): servers that the file started are killed with it.
   const child = spawn(process.execPath, [`--test-reporter=${reporter}`, ...pattern, file], {

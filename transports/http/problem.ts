@@ -57,9 +57,11 @@ function addRetryAfter(headers: string[], status: number, error: SignalboxError)
   if (waitMs !== undefined) headers.push('retry-after', String(Math.max(0, Math.ceil(waitMs / 1000))))
 }
 
-/** A security definition names its scheme in `details.challenge`, e.g. `Basic realm="orders"`. */
+/** Security definitions name their schemes in `details.challenge` or `details.challenges`, e.g. `Basic realm="orders"`. */
 function challenge(error: SignalboxError, realm: string): string {
-  const given = error.details?.challenge
+  const { challenge: own, challenges } = error.details ?? {}
+  const given =
+    own ?? (Array.isArray(challenges) && challenges.length > 0 ? challenges.join(', ') : undefined)
   if (typeof given === 'string' && /^[\x20-\x7e]+$/.test(given)) return given
   return `Bearer realm="${realm.replace(/[^A-Za-z0-9 ._/-]/g, '_')}"`
 }
