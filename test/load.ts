@@ -68,6 +68,12 @@ export class Load {
     return this.outcomes.filter(({ status }) => status !== 200)
   }
 
+  /** The time that 99 of 100 of these outcomes stayed below, in milliseconds. */
+  p99(from = 0, to = this.outcomes.length): number {
+    const times = this.outcomes.slice(from, to).map(({ ms }) => ms)
+    return times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true
     await Promise.all(this.#lines)

@@ -256,4 +256,3 @@ test('TLS: mutual authentication tells the subject, and certificates are renewed
     code: 'SIGNALBOX_OPTIONS_INVALID',
   })
 })
-
