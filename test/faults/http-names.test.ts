@@ -207,12 +207,11 @@ test(`${NAMES} names of uploads: all files are in the private folder, which is e
 
 /** What may be shown, and used as the last part of a path. */
 function isPlain(name: string): boolean {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must not be there
   return (
     name !== '' &&
     name !== '.' &&
     name !== '..' &&
-    !/[/\\\u0000-\u001f\u007f]/.test(name) &&
+    !/[/\\\p{Cc}]/u.test(name) &&
     Buffer.byteLength(name) <= 255
   )
 }
