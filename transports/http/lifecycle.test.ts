@@ -9,7 +9,6 @@ import { type TestContext, test } from 'node:test'
 import { parseOptions } from '../../core/schema.ts'
 import { HttpChannel } from './channel.ts'
 import { HttpChannelOptions, type HttpChannelSettings } from './channel-options.ts'
-import { http as transport } from './index.ts'
 import { eventually, RawClient, startChannel, testContext } from './testing.ts'
 
 const GET = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n'

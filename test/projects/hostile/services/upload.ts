@@ -6,9 +6,11 @@ interface Upload {
   files: { filename: string; path: string; bytes: number }[]
 }
 
-/** Says where uploaded files are. */
+/** Says where uploaded files are; other payloads have none. */
 export default class Uploaded extends Service<Upload> {
-  async handle({ fields, files }: Upload) {
+  async handle(payload: Partial<Upload> | undefined) {
+    const fields = payload?.fields ?? {}
+    const files = Array.isArray(payload?.files) ? payload.files : []
     const seen = files.map(async ({ filename, path, bytes }) => ({
       filename,
       path,
