@@ -38,8 +38,8 @@ export function call(
   })
 }
 
-/** Load on one path until it is stopped. */
-export class Load {
+/** Load on one path until it is stopped, at the latest when its scope ends. */
+export class Load implements AsyncDisposable {
   readonly outcomes: Outcome[] = []
   readonly #url: string
   readonly #lines: Promise<void>[]
@@ -66,6 +66,19 @@ export class Load {
 
   get failed(): Outcome[] {
     return this.outcomes.filter(({ status }) => status !== 200)
+  }
+
+  /** The time that 99 of 100 of these outcomes stayed below, in milliseconds. */
+  p99(from = 0, to = this.outcomes.length, of: (outcome: Outcome) => boolean = () => true): number {
+    const times = this.outcomes
+      .slice(from, to)
+      .filter(of)
+      .map(({ ms }) => ms)
+    return times.sort((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
   }
 
   async stop(): Promise<void> {

@@ -244,6 +244,9 @@ describe('msgpack', () => {
       refusal('msgpack', packed, 'SIGNALBOX_FORMAT_INVALID')
     }
     refusal('msgpack', Buffer.from('0101', 'hex'), 'SIGNALBOX_FORMAT_INVALID')
+    // The name of an entry is a list, and a map.
+    for (const body of ['819001', '818001'])
+      refusal('msgpack', Buffer.from(body, 'hex'), 'SIGNALBOX_FORMAT_INVALID')
   })
 })
 

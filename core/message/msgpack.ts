@@ -17,7 +17,7 @@ export const msgpack: FormatCodec = {
     new Check(bytes, limits).run()
     // msgpackr renames this key, so it has to be found in the bytes.
     if (bytes.includes(PROTO)) throw invalid(`the name '__proto__' is not allowed`, bytes.indexOf(PROTO))
-    const value: unknown = unpackr.unpack(bytes)
+    const value = unpack(bytes)
     if (bytes.includes('constructor')) refuseUnsafeNames(value, 'MessagePack')
     return value
   },
@@ -28,6 +28,16 @@ export const msgpack: FormatCodec = {
       throw new SignalboxError('SIGNALBOX_CODEC_UNENCODABLE', `MessagePack: ${(error as Error).message}`)
     }
   },
+}
+
+/** Maps whose names are no names, and timestamps of a wrong length, are only found by the library. */
+function unpack(bytes: Buffer): unknown {
+  try {
+    return unpackr.unpack(bytes)
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', `MessagePack: ${message}`, { cause })
+  }
 }
 
 /** Walks over one value by its headers, without recursion: lengths, depth, number of values, extensions. */

@@ -3,7 +3,7 @@ import { type Family, familiesOf, type HistogramValue, type Labels, type Sample 
 import type { MetricsSnapshot } from './snapshot.ts'
 
 /** The media type to answer with. */
-export const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
+const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
 /** Units as Prometheus writes them at the end of a name. */
 const SUFFIX: Record<string, string> = { s: '_seconds', By: '_bytes', '1': '_ratio' }

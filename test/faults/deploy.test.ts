@@ -34,12 +34,12 @@ channels:
   url = await urlOf(bus.node)
 })
 after(async () => {
-  await bus.stop(1_000)
-  await rm(root, { recursive: true })
+  await bus?.stop(1_000)
+  if (root) await rm(root, { recursive: true, force: true })
 })
 
 test(`${COUNT} deployments under load: no failed call, versions never go back on a connection`, async () => {
-  const load = new Load(`${url}/version`, 8)
+  await using load = new Load(`${url}/version`, 8)
   const memory: number[] = []
   for (let version = 1; version <= COUNT; version++) {
     const { name } = await bus.deployer.deploy('version.ts', source(version))
@@ -104,7 +104,7 @@ test('a new file is a new service, a removed one is gone', async () => {
 })
 
 test('a change beside the services is seen by all of them, under load', async () => {
-  const load = new Load(`${url}/version`, 4)
+  await using load = new Load(`${url}/version`, 4)
   await writeFile(join(root, 'lib/shared.ts'), `export const shared = 'new'\n`)
   await until(async () => JSON.parse((await call(`${url}/shared`)).body) === 'new', 'the new module is used')
   await writeFile(join(root, 'lib/shared.ts'), 'export const = broken\n')

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { FAULTY, startFaulty } from '../faulty-bus.ts'
 import { call, Load, until } from '../load.ts'
@@ -10,8 +10,8 @@ import { call, Load, until } from '../load.ts'
 test('workers are added and taken away under load without a failed request', async () => {
   const { node, url } = await startFaulty(2)
   try {
-    const quick = new Load(`${url}/where`, 8)
-    const slow = new Load(`${url}/slow`, 8)
+    await using quick = new Load(`${url}/where`, 8)
+    await using slow = new Load(`${url}/slow`, 8)
     for (const workers of [4, 1, 3, 2, 4, 1, 2]) {
       await node.scale(workers)
       assert.equal(node.host.workers.length, workers)
@@ -41,8 +41,8 @@ test('refuses numbers of workers that make no sense', async () => {
 /** Requests on their way when the signal comes. */
 const BEFORE_SIGNAL = 200
 
-test('SIGTERM under load: what was accepted is answered, exit code 0', async () => {
-  const { child, url, exited } = await startChild()
+test('SIGTERM under load: what was accepted is answered, exit code 0', async t => {
+  const { child, url, exited } = await startChild(t)
   // Each on a connection of its own: what is refused was never accepted.
   const answers: Promise<number | string>[] = []
   const send = () => answers.push(call(`${url}/slow`).then(({ status }) => status, String))
@@ -67,8 +67,8 @@ test('SIGTERM under load: what was accepted is answered, exit code 0', async () 
   assert.deepEqual(await exited, [0, null])
 })
 
-test('a second SIGTERM ends the process at once', async () => {
-  const { child, url, exited } = await startChild()
+test('a second SIGTERM ends the process at once', async t => {
+  const { child, url, exited } = await startChild(t)
   const hanging = call(`${url}/do/hang`, { method: 'POST' }).catch(() => {})
   await until(async () => (await call(`${url}/where`)).status === 200, 'it serves')
   child.kill('SIGTERM')
@@ -86,9 +86,12 @@ test('a second SIGTERM ends the process at once', async () => {
 })
 
 /** The project in a process of its own. */
-async function startChild(): Promise<{ child: ChildProcess; url: string; exited: Promise<unknown[]> }> {
+async function startChild(
+  t: TestContext,
+): Promise<{ child: ChildProcess; url: string; exited: Promise<unknown[]> }> {
   const main = fileURLToPath(new URL('../../cli/main.ts', import.meta.url))
   const child = spawn(process.execPath, [main, 'start', FAULTY], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
   let output = ''
   child.stdout.on('data', data => {
     output += data

@@ -87,6 +87,8 @@ export class HttpHandler {
     this.#inFlight++
     try {
       // Before anything is awaited: what follows on the connection has perhaps been read already.
+      if (request.httpVersionMajor !== 1) throw versionNotSupported()
+      checkHost(request.rawHeaders, headers.host)
       checkTransferEncoding(headers['transfer-encoding'])
       if (this.#inFlight > this.#options.maxInFlight) throw overloaded(this.#options.maxInFlight)
       const match = this.#routes.find(request.method!, request.url!, headers)
@@ -208,11 +210,33 @@ function parameters(match: Match): Record<string, unknown> | undefined {
   return undefined
 }
 
+// RFC 3986, 3.2: what a host and a port are written with.
+const HOST = /^[A-Za-z0-9.\-_~%!$&'()*+,;=:[\]]*$/
+
+/** A proxy may go by another Host than we do, so there is one and it is one (RFC 9112, 3.2). */
+function checkHost(rawHeaders: string[], host: string | undefined): void {
+  let count = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]!
+    if (name.length === 4 && (name === 'Host' || name.toLowerCase() === 'host')) count++
+  }
+  if (count > 1) throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'there is more than one Host header')
+  if (host !== undefined && !HOST.test(host))
+    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'the Host header is not a host')
+}
+
 /** A body whose end is not certain is how requests are smuggled (RFC 9112, 6.1 and 11.2). */
 function checkTransferEncoding(value: string | undefined): void {
   if (value === undefined || value.toLowerCase() === 'chunked') return
   throw new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', 'the only transfer encoding accepted is chunked', {
     status: 501,
+  })
+}
+
+/** A line without a version is HTTP/0.9, whose answers have no end but that of the connection. */
+function versionNotSupported(): SignalboxError {
+  return new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', 'only HTTP/1.1 and HTTP/1.0 are spoken', {
+    status: 505,
   })
 }
 

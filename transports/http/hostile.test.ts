@@ -20,6 +20,8 @@ test('a request with both Content-Length and Transfer-Encoding is refused, and n
     `POST / HTTP/1.1\nhost: a\ncontent-length: 0\n\n${smuggled}`,
     `GET / HTTP/1.1\r\nhost: a\r\nx: y\r\n folded\rbad\r\n\r\n`,
     `GET / HTTP/1.1\r\n\r\n`,
+    `GET / HTTP/1.1\r\nhost: a\r\nHOST: b\r\n\r\n`,
+    `GET / HTTP/1.1\r\nhost: a/b\r\n\r\n`,
   ]
   for (const attempt of attempts) {
     const client = new RawClient(t, port)
