@@ -2,10 +2,11 @@
 import v8 from 'node:v8'
 import { Packr, Unpackr } from 'msgpackr'
 import { Decoder, Encoder, type WireMessage } from '../core/router/codec.ts'
+import { QUICK } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
-const MEASURE_MS = 150
-const ROUNDS = 3
+const MEASURE_MS = QUICK ? 5 : 150
+const ROUNDS = QUICK ? 1 : 3
 const BATCH_SIZES = [1, 16, 64, 256]
 
 /** About 200 bytes of JSON. */

@@ -2,11 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { XMLBuilder, XMLParser } from 'fast-xml-parser'
 import { buildXml, parseXml, xmlToObject } from '../core/message/xml.ts'
+import { ROUND_MS, ROUNDS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
 const DOCUMENT = new URL('../examples/invoice-hub/data/en16931/ubl-tc434-example4.xml', import.meta.url)
-const ROUNDS = 5
-const ROUND_MS = 150
 
 type Subjects = Record<string, () => unknown>
 
