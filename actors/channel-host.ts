@@ -4,6 +4,9 @@ import { type IdSource, idSource } from '../core/clock.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Origin } from '../core/service/invocation.ts'
 import type { Identity } from '../core/service/service.ts'
+import { meterOf } from '../core/telemetry/meters.ts'
+import { observer } from '../core/telemetry/observe.ts'
+import { joinTrace } from '../core/telemetry/trace-context.ts'
 import type { Channel, Inbound, Outbound, Transport, TransportContext } from '../core/transport.ts'
 import { Endpoint } from './endpoint.ts'
 
@@ -85,6 +88,7 @@ export function channelActor(
       inspect: () => ({
         endpoint: endpoint.instance?.channel.endpoint(),
         connection: endpoint.state,
+        ...meterOf('channel', name, transport.name).inspect(),
         ...(endpoint.lastError && { lastError: `${endpoint.lastError.code}: ${endpoint.lastError.message}` }),
       }),
     }),
@@ -97,7 +101,9 @@ export function channelActor(
     },
     openWithin: async ms => {
       const late = Promise.withResolvers<never>()
-      const timer = system.clock.after(ms, () => late.reject(endpoint.lastError ?? notConnected(name, undefined)))
+      const timer = system.clock.after(ms, () =>
+        late.reject(endpoint.lastError ?? notConnected(name, undefined)),
+      )
       await Promise.race([endpoint.opened, late.promise]).finally(() => timer.cancel())
     },
     drain: handing => endpoint.drain(({ channel }) => channel.drain(handing)),
@@ -135,6 +141,7 @@ function receiver(
   name: string,
   authenticate: (message: Inbound) => Promise<Identity> | undefined,
 ): (message: Inbound) => Promise<Outbound> {
+  const meter = meterOf('channel', name, transport)
   return async message => {
     if (message.target === undefined) {
       throw new SignalboxError(
@@ -146,12 +153,15 @@ function receiver(
     // An open channel pays nothing for the question.
     const admission = authenticate(message)
     const identity = admission && (await admitted(admission, cid))
+    const startedAt = meter.begin()
+    if (message.bytes !== undefined) meter.bytes += message.bytes
+    const observation = observer?.channel(meter, message, cid)
     const channel = { transport, name, attributes: message.attributes }
     const origin: Origin = identity ? { channel, identity } : { channel }
     const options: AskOptions = {
       cid,
       headers: identity ? withoutCredentials(message.headers) : message.headers,
-      trace: message.traceparent,
+      trace: observation ? observation.trace : joinTrace(message.traceparent, message.headers.tracestate),
       origin,
       timeoutMs: message.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       bytes: message.bytes ?? 0,
@@ -159,6 +169,8 @@ function receiver(
     }
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
+      meter.end(startedAt)
+      observation?.end({ status: head?.status, body: payload })
       return {
         payload,
         headers: head?.headers ?? {},
@@ -166,7 +178,10 @@ function receiver(
         ...(head?.status !== undefined && { status: head.status }),
       }
     } catch (thrown) {
-      throw withCid(toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED'), cid)
+      const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+      meter.end(startedAt, error.code)
+      observation?.end({ error })
+      throw withCid(error, cid)
     }
   }
 }

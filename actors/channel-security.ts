@@ -63,7 +63,9 @@ function credentialsOf({ headers, attributes }: Inbound): Credentials {
 }
 
 function certificateOf({ subject, altNames, fingerprint256 }: CertificateAttribute): ClientCertificate {
-  const names = Object.entries(subject).flatMap(([key, value]) => [value ?? []].flat().map(v => `${key}=${v}`))
+  const names = Object.entries(subject).flatMap(([key, value]) =>
+    [value ?? []].flat().map(v => `${key}=${v}`),
+  )
   const commonName = [subject.CN ?? []].flat()[0]
   return {
     subject: names.join('\n'),

@@ -157,7 +157,8 @@ export class Deployer {
 
   #oneWorker(): DeployWorker {
     const worker = this.#target.workers()[0]
-    if (!worker) throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
+    if (!worker)
+      throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
     return worker
   }
 
@@ -193,7 +194,7 @@ export class Deployer {
   /** Where a service file belongs. Throws SIGNALBOX_USAGE for a name that leads elsewhere or is no service file. */
   #pathOf(file: string): string {
     const path = normalize(file)
-    const outside = isAbsolute(path) || path.split(/[\\/]/).includes('..') || /[\0-\x1f\\:]/.test(file)
+    const outside = isAbsolute(path) || path.split(/[\\/]/).includes('..') || /[\p{Cc}\\:]/u.test(file)
     if (outside || file.length > 200 || !isServiceFile(path)) {
       const message = `'${file.slice(0, 200)}' is no name of a service file: a path below services/ that ends in .ts, .mts, .js or .mjs`
       throw new SignalboxError('SIGNALBOX_USAGE', message)

@@ -1,9 +1,11 @@
 /** The channels and connections of a worker: started, changed and removed while it runs. */
-import { nearest } from '../core/schema.ts'
+
 import { SignalboxError } from '../core/errors.ts'
+import { nearest } from '../core/schema.ts'
+import type { Caller } from '../core/telemetry/connection-view.ts'
 import type { Connection, Transport } from '../core/transport.ts'
 import type { WorkerContext } from '../core/worker/worker-context.ts'
-import { type ChannelActor, channelActor, type ChannelGuard } from './channel-host.ts'
+import { type ChannelActor, type ChannelGuard, channelActor } from './channel-host.ts'
 import { type ConnectionActor, connectionActor } from './connection-host.ts'
 
 /** A channel or connection with options that are valid, complete, and have their secrets filled in. */
@@ -38,9 +40,9 @@ export class EndpointRegistry {
   }
 
   /** The connection of this name as it is now. Throws SIGNALBOX_ADDRESS_UNKNOWN, SIGNALBOX_NOT_CONNECTED. */
-  connection(name: string): Connection {
+  connection(name: string, caller: Caller): Connection {
     const running = this.#connections.get(name)
-    if (running) return running.actor.current()
+    if (running) return running.actor.current(caller)
     const near = nearest(name, [...this.#connections.keys()])
     const hint = near ? `; did you mean '${near}'?` : ''
     throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no connection '${name}'${hint}`)

@@ -34,6 +34,7 @@ export function serviceActor(system: ActorSystem, runner: ServiceRunner): ActorS
     mailboxCapacity: type.mailboxCapacity ?? DEFAULT_CAPACITY,
     shutdownMs: timeoutMs,
     behaviour: () => ({
+      inspect: () => runner.meter.inspect(),
       receive(_payload, envelope) {
         if (envelope.deadline !== 0) return runner.run(envelope)
         const limit = new TimeLimit(envelope, system.clock.monotonic() + timeoutMs, runner.name, system.log)

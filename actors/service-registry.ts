@@ -134,9 +134,13 @@ export class ServiceRegistry {
   #refuseTwin({ name, file }: LoadedService): void {
     for (const [other, running] of this.#running) {
       if (other === file || running.name !== name) continue
-      throw new SignalboxError('SIGNALBOX_SERVICE_INVALID', `${file} and ${other} both define the service ${name}`, {
-        details: { file, other },
-      })
+      throw new SignalboxError(
+        'SIGNALBOX_SERVICE_INVALID',
+        `${file} and ${other} both define the service ${name}`,
+        {
+          details: { file, other },
+        },
+      )
     }
   }
 }

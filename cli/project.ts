@@ -11,6 +11,7 @@ import {
   type TSchema,
   Type,
 } from '../core/schema.ts'
+import { TelemetryOptions } from '../core/telemetry/options.ts'
 import type { Transport } from '../core/transport.ts'
 import { transports } from '../transports/index.ts'
 import { Problems, segmentsOf } from './project-problems.ts'
@@ -106,6 +107,7 @@ export const ProjectSchema = Type.Object(
         { additionalProperties: false },
       ),
     ),
+    telemetry: Type.Optional(TelemetryOptions),
     try: Type.Optional(
       Type.Array(Type.String(), {
         default: [],
@@ -135,6 +137,7 @@ export interface Project {
   workers: number | undefined
   limits: ProjectFile['limits']
   network: ProjectFile['network']
+  telemetry: TelemetryOptions | undefined
   /** Commands to show when it has started. */
   try: string[]
   channels: EndpointConfig[]
@@ -173,6 +176,7 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     workers: file.workers,
     limits: file.limits,
     network: file.network,
+    telemetry: file.telemetry,
     try: file.try ?? [],
     channels,
     connections,

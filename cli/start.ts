@@ -6,6 +6,7 @@ import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
 import { createLogger } from '../core/telemetry/log.ts'
+import { telemetrySettings } from '../core/telemetry/options.ts'
 import { loadProject, type Project, transportNamed } from './project.ts'
 import { watchProject } from './watch.ts'
 import type { BootConfig } from './worker-boot.ts'
@@ -34,6 +35,7 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     connections: project.connections,
   }
   const workers = options.workers ?? project.workers
+  const telemetry = telemetrySettings(project.telemetry, process.env, project.name)
   let deployer: Deployer | undefined
   const node = await startNode({
     nodeId: project.node,
@@ -42,6 +44,7 @@ export async function startProject(folder: string, options: StartOptions = {}): 
     // Before the first workers are there nothing is known that they could have missed.
     onReady: async worker => deployer?.welcome(worker),
     log,
+    telemetry,
     ...(workers !== undefined && { workers }),
     ...(project.limits && { limits: project.limits }),
     ...(project.network && { network: networkOf(project) }),
@@ -117,8 +120,10 @@ function networkOf({ network }: Project) {
 
 /** Runs a project until SIGTERM or SIGINT, and says where it is and what to try. */
 export async function start(folder: string, options: StartOptions): Promise<void> {
-  const { node, project, stop } = await startProject(folder, options)
-  stopOnSignals(stop)
+  const starting = startProject(folder, options)
+  // It may be told to stop before it has begun.
+  stopOnSignals(async () => (await starting).stop())
+  const { node, project } = await starting
   console.log(await welcome(node, project))
 }
 

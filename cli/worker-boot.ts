@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { ChannelSecurity, type SecurityConfig } from '../actors/channel-security.ts'
 import { type EndpointConfig, EndpointRegistry } from '../actors/endpoint-registry.ts'
 import { ServiceRegistry } from '../actors/service-registry.ts'
-import { SignalboxError } from '../core/errors.ts'
+import type { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
 import { transportNamed } from './project.ts'
@@ -67,7 +67,7 @@ function servicePorts(worker: WorkerContext, endpoints: EndpointRegistry): Servi
     log: worker.log,
     ask: (service, payload, options) => system.ask(`service/${service}`, payload, options),
     tell: (service, payload, options) => system.tell(`service/${service}`, payload, options),
-    connection: name => endpoints.connection(name),
+    connection: (name, caller) => endpoints.connection(name, caller),
     cpu: (file, payload, timeoutMs, signal) => worker.cpu(file, payload, timeoutMs, signal),
   }
 }

@@ -305,6 +305,68 @@ export const ERRORS = {
     what: 'A message named a target address that the bus does not connect to.',
     fix: 'Allow the host in the options of the connection if it is meant to be reached.',
   },
+  // Store
+  SIGNALBOX_STORE_CONFLICT: {
+    status: 409,
+    retryable: false,
+    what: 'A record has another revision than the writer expected: somebody else changed it first.',
+    fix: 'Read the record again and decide again; the present revision is in the details.',
+  },
+  SIGNALBOX_STORE_ENTRY_INVALID: {
+    status: 400,
+    retryable: false,
+    what: 'A collection name, key or value is not one that the store can hold.',
+    fix: 'Mend it at the place given in the message: plain data, bounded names and sizes.',
+  },
+  SIGNALBOX_STORE_DAMAGED: {
+    status: 500,
+    retryable: false,
+    what: 'The store holds bytes that are not those that were written: a disk or a file copy damaged them.',
+    fix: 'Put a backup in the place of the folder; a single damaged record can be written again or deleted.',
+  },
+  SIGNALBOX_STORE_FOREIGN: {
+    status: 500,
+    retryable: false,
+    what: 'The file in the place of the store is not a store of Signalbox.',
+    fix: 'Name another folder, or move the file away if it is not needed.',
+  },
+  SIGNALBOX_STORE_FULL: {
+    status: 507,
+    retryable: true,
+    what: 'There is no room for the change: the disk is full, or the store has reached its size limit.',
+    fix: 'Free disk space, delete records, or raise maxBytes of the store; what was stored before is safe.',
+  },
+  SIGNALBOX_STORE_LOCKED: {
+    status: 503,
+    retryable: true,
+    what: 'Another process or another part of this one has the folder of the store open.',
+    fix: 'Stop the process named in the details, or give each node its own folder.',
+  },
+  SIGNALBOX_STORE_UNAVAILABLE: {
+    status: 503,
+    retryable: true,
+    what: 'The store cannot be opened, read or written, or was closed.',
+    fix: 'See the message: usually the permissions of the folder or a file in its place.',
+  },
+  // Resources
+  SIGNALBOX_RESOURCE_INVALID: {
+    status: 400,
+    retryable: false,
+    what: 'A resource is not valid: its kind, type, name or options.',
+    fix: 'Mend the places listed in details.errors.',
+  },
+  SIGNALBOX_RESOURCE_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    what: 'There is no resource of this kind and name.',
+    fix: 'Check the spelling; `signalbox export` shows all resources.',
+  },
+  SIGNALBOX_SECRET_MISSING: {
+    status: 400,
+    retryable: false,
+    what: 'A secret or environment variable that options refer to does not exist.',
+    fix: 'Set the names listed in the details.',
+  },
   // Node
   SIGNALBOX_CONFIG_INVALID: {
     status: 400,

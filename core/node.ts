@@ -3,9 +3,11 @@ import { availableParallelism } from 'node:os'
 import { SignalboxError } from './errors.ts'
 import { type NetworkOptions, Router } from './router/router.ts'
 import { createLogger, type Logger } from './telemetry/log.ts'
+import { NodeTelemetry } from './telemetry/node-telemetry.ts'
+import type { TelemetrySettings } from './telemetry/options.ts'
 import { CpuPool } from './worker/cpu-pool.ts'
-import type { HostedWorker } from './worker/hosted-worker.ts'
 import { WorkerHost, type WorkerLimits } from './worker/host.ts'
+import type { HostedWorker } from './worker/hosted-worker.ts'
 
 export interface NodeOptions {
   /** Unique in the cluster; letters, digits, dots and dashes. Default `node`. */
@@ -22,6 +24,8 @@ export interface NodeOptions {
   /** The ZeroMQ port for other nodes and programs; absent: the node is alone. */
   network?: NetworkOptions
   log?: Logger
+  /** What is switched on of traces and metrics. Default: nothing. */
+  telemetry?: TelemetrySettings
 }
 
 /** How long a stop waits for what is under way, in milliseconds. */
@@ -30,6 +34,8 @@ const DEFAULT_DRAIN_MS = 30_000
 export class Node {
   readonly id: string
   readonly host: WorkerHost
+  /** Metrics, live events and log levels of the whole node. */
+  readonly telemetry: NodeTelemetry
   readonly #router: Router
   readonly #cpu: CpuPool
   /** Where other nodes and clients reach it, e.g. `tcp://127.0.0.1:7720`. */
@@ -44,7 +50,7 @@ export class Node {
         `'${this.id}' is no node id: letters, digits, dots and dashes`,
       )
     }
-    const log = options.log ?? createLogger({ node: this.id })
+    const log = options.log ?? createLogger({ node: this.id }, options.telemetry?.logs)
     this.#router = new Router({ nodeId: this.id, log, network: options.network })
     this.#cpu = new CpuPool({ log })
     this.host = new WorkerHost({
@@ -57,7 +63,16 @@ export class Node {
       router: this.#router,
       cpu: this.#cpu,
       log,
+      telemetry: options.telemetry,
     })
+    const around = {
+      id: this.id,
+      workers: () => this.host.workers,
+      replaced: () => this.host.replaced,
+      peers: () => this.#router.peers().length,
+      log,
+    }
+    this.telemetry = new NodeTelemetry(around, options.telemetry)
   }
 
   /** Starts the workers, then opens the port. Rejects with a typed error, with nothing left running. */
@@ -66,6 +81,7 @@ export class Node {
       await this.host.start()
       if (this.#stopping) throw new SignalboxError('SIGNALBOX_USAGE', 'the node was stopped while it started')
       this.endpoint = (await this.#router.start())?.endpoint
+      await this.telemetry.start()
     } catch (error) {
       await this.stop(0)
       throw error
@@ -111,6 +127,7 @@ export class Node {
   }
 
   async #stop(drainMs: number): Promise<void> {
+    await this.telemetry.stop()
     await this.host.stop(drainMs)
     await this.#router.close()
     await this.#cpu.close()

@@ -149,6 +149,15 @@ export interface ChannelSide<Options extends TSchema> extends TransportSide<Opti
   placement: 'everyWorker' | 'singleton'
 }
 
+/** The outbound side. */
+export interface ConnectionSide<Options extends TSchema, Instance> extends TransportSide<Options, Instance> {
+  /**
+   * The operations, each with the place of the argument that is a message or the options of the call (`cid`,
+   * `headers`). They are counted and traced, and carry the correlation id and the trace. Default: `send` alone.
+   */
+  operations?: Readonly<Record<string, number>>
+}
+
 /** A transport, as exported from its `index.ts`. */
 export interface Transport<
   ChannelOptions extends TSchema = TSchema,
@@ -159,7 +168,7 @@ export interface Transport<
   description: string
   capabilities: Capabilities
   channel?: ChannelSide<ChannelOptions>
-  connection?: TransportSide<ConnectionOptions, ConnectionInstance>
+  connection?: ConnectionSide<ConnectionOptions, ConnectionInstance>
 }
 
 /** Gives a transport its types; does nothing at run time. */

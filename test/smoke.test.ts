@@ -47,7 +47,7 @@ test('the smoke run', { skip: existsSync('/proc/self/stat') ? false : 'needs /pr
       using folder = fixture({
         'package.json': SCRIPTS,
         'cli/main.ts': main,
-        'examples/invoice-hub/samples/invoice-ubl.xml': INVOICE,
+        'examples/invoice-hub/data/en16931/ubl-tc434-example1.xml': INVOICE,
       })
       const run = smoke(folder.path, `http://127.0.0.1:${await freePort()}`)
       assert.match(run.stdout + run.stderr, output)

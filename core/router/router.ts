@@ -11,7 +11,7 @@ import { Net, type NetOptions, type PeerInfo } from './net.ts'
 import { nodeOf, type Place, placeOfClient } from './place.ts'
 import { BATCH, CONTROL, type Control, decodeHeader, encodeHeader, PLACE } from './router-frames.ts'
 import type { Forwarded } from './router-pipe.ts'
-import { type Announcement, Singletons } from './singletons.ts'
+import { Singletons } from './singletons.ts'
 
 /** What a worker is to the router. */
 export interface RouterWorker {
@@ -99,6 +99,15 @@ export class Router {
     for (const other of this.#workers.values()) other.lost(place, error)
     for (const peer of this.peers()) this.#tellLost(peer, place, error)
     this.#singletons.lost(place)
+  }
+
+  /** The whole node is about to leave: other nodes and clients send it nothing new; its workers still reach each other. */
+  withdraw(): void {
+    for (const place of this.#workers.keys()) {
+      for (const peer of this.peers()) this.#tellChange(peer, { type: 'leave', place })
+      this.#toNodes({ type: 'finish', place })
+      this.#singletons.leave(place)
+    }
   }
 
   /** A worker is about to leave: nobody sends it anything new. */

@@ -3,7 +3,9 @@ import type { AskOptions } from '../actor/behaviour.ts'
 import type { Envelope } from '../actor/envelope.ts'
 import type { Clock } from '../clock.ts'
 import { toSignalboxError } from '../errors.ts'
+import type { Caller } from '../telemetry/connection-view.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { Observation } from '../telemetry/observe.ts'
 import type { Connection } from '../transport.ts'
 import type {
   CallOptions,
@@ -22,7 +24,8 @@ export interface ServicePorts {
   readonly log: Logger
   ask(service: string, payload: unknown, options: AskOptions): Promise<unknown>
   tell(service: string, payload: unknown, options: AskOptions): Promise<void> | undefined
-  connection(name: string): Connection
+  /** The connection for one message: its calls carry the correlation id and the trace. */
+  connection(name: string, caller: Caller): Connection
   cpu(file: string, payload: unknown, timeoutMs: number, signal: AbortSignal): Promise<unknown>
 }
 
@@ -44,6 +47,8 @@ export class Invocation implements ServiceContext {
   #request: RequestView | undefined
   #response: ResponseHead | undefined
   #log: Logger | undefined
+  /** Set while somebody traces or tails. */
+  observation: Observation | undefined
 
   constructor(ports: ServicePorts, service: string, envelope: Envelope, makeCid: () => string) {
     this.#ports = ports
@@ -74,6 +79,11 @@ export class Invocation implements ServiceContext {
     return this.#cid
   }
 
+  /** The trace that what follows belongs to. */
+  get trace(): string | undefined {
+    return this.observation === undefined ? this.#envelope.context.trace : this.observation.trace
+  }
+
   get log(): Logger {
     this.#log ??= this.#ports.log.child({ service: this.#service, cid: this.cid })
     return this.#log
@@ -101,7 +111,7 @@ export class Invocation implements ServiceContext {
   }
 
   connection<C extends Connection = Connection>(name: string): C {
-    return this.#ports.connection(name) as C
+    return this.#ports.connection(name, this) as C
   }
 
   cpu<Output = unknown>(file: URL, payload: unknown, options?: { timeoutMs?: number }): Promise<Output> {
@@ -110,10 +120,10 @@ export class Invocation implements ServiceContext {
   }
 
   #context(headers: Record<string, string> | undefined): AskOptions {
-    const { trace, origin } = this.#envelope.context
+    const { origin } = this.#envelope.context
     // The channel is that of the first service alone; who is calling goes along the whole way.
     const identity = (origin as Origin | undefined)?.identity
-    return { cid: this.cid, headers, trace, origin: identity && { identity } }
+    return { cid: this.cid, headers, trace: this.trace, origin: identity && { identity } }
   }
 
   #following(options: CallOptions | undefined): AskOptions {

@@ -3,6 +3,8 @@ import type { Envelope } from '../actor/envelope.ts'
 import { type IdSource, idSource } from '../clock.ts'
 import { type ErrorCode, SignalboxError, toSignalboxError } from '../errors.ts'
 import { compileSchema, type SchemaViolation, type Validator } from '../schema.ts'
+import { type Meter, measuring, meterOf } from '../telemetry/meters.ts'
+import { type Observation, observer } from '../telemetry/observe.ts'
 import { Invocation, type ServicePorts } from './invocation.ts'
 import { createService, type ServiceClass } from './service.ts'
 
@@ -12,6 +14,7 @@ const makeCid: IdSource = idSource()
 export class ServiceRunner {
   readonly name: string
   readonly type: ServiceClass
+  readonly meter: Meter
   readonly #ports: ServicePorts
   readonly #input: Validator | undefined
   readonly #output: Validator | undefined
@@ -22,6 +25,7 @@ export class ServiceRunner {
     this.type = type
     this.#ports = ports
     checkSettings(name, type)
+    this.meter = meterOf('service', name)
     try {
       this.#input = type.input && compileSchema(type.input)
       this.#output = type.output && compileSchema(type.output)
@@ -34,38 +38,66 @@ export class ServiceRunner {
   /** Handles a message and settles it. Never throws, so a service that fails never restarts its actor. */
   run(envelope: Envelope): void | Promise<void> {
     const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
+    const startedAt = measuring ? this.meter.begin() : 0
+    const observation = observer?.service(this.meter, envelope.context, invocation.cid)
+    if (observation !== undefined) invocation.observation = observation
     let result: unknown
     try {
       const violations = this.#input?.(envelope.payload)
       if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
-      result = createService(this.type, invocation).handle(envelope.payload)
+      const service = createService(this.type, invocation)
+      if (observation === undefined) result = service.handle(envelope.payload)
+      else result = observation.within(() => service.handle(envelope.payload))
       if (!isThenable(result)) {
-        this.#answer(envelope, invocation, result)
+        this.#answer(envelope, invocation, startedAt, observation, result)
         return
       }
     } catch (error) {
-      this.#fail(envelope, invocation, error)
+      this.#fail(envelope, invocation, startedAt, observation, error)
       return
     }
-    return this.#settle(envelope, invocation, result)
+    return this.#settle(envelope, invocation, startedAt, observation, result)
   }
 
-  async #settle(envelope: Envelope, invocation: Invocation, result: PromiseLike<unknown>): Promise<void> {
+  async #settle(
+    envelope: Envelope,
+    invocation: Invocation,
+    startedAt: number,
+    observation: Observation | undefined,
+    result: PromiseLike<unknown>,
+  ): Promise<void> {
     try {
-      this.#answer(envelope, invocation, await result)
+      this.#answer(envelope, invocation, startedAt, observation, await result)
     } catch (error) {
-      this.#fail(envelope, invocation, error)
+      this.#fail(envelope, invocation, startedAt, observation, error)
     }
   }
 
-  #answer(envelope: Envelope, invocation: Invocation, value: unknown): void {
+  #answer(
+    envelope: Envelope,
+    invocation: Invocation,
+    startedAt: number,
+    observation: Observation | undefined,
+    value: unknown,
+  ): void {
     const violations = this.#output?.(value)
     if (violations) throw invalid('SIGNALBOX_OUTPUT_INVALID', `output of ${this.name}`, violations)
     envelope.resolve(value, invocation.head)
+    if (startedAt !== 0) this.meter.end(startedAt)
+    observation?.end({ bytes: envelope.bytes || undefined, body: envelope.payload })
   }
 
-  #fail(envelope: Envelope, invocation: Invocation, thrown: unknown): void {
+  #fail(
+    envelope: Envelope,
+    invocation: Invocation,
+    startedAt: number,
+    observation: Observation | undefined,
+    thrown: unknown,
+  ): void {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+    if (startedAt === 0) this.meter.fail(error.code)
+    else this.meter.end(startedAt, error.code)
+    observation?.end({ error, bytes: envelope.bytes || undefined, body: envelope.payload })
     // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
     if (error.status >= 500 && envelope.cancelled === undefined) {
       invocation.log.error({ code: error.code, err: error }, 'service failed')

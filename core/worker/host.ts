@@ -7,6 +7,7 @@ import { siblingModule } from '../module-url.ts'
 import { type Place, placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
+import type { TelemetrySettings } from '../telemetry/options.ts'
 import type { CpuPool } from './cpu-pool.ts'
 import { HostedWorker } from './hosted-worker.ts'
 import { keepLoopsInterruptible } from './interruptible.ts'
@@ -21,6 +22,8 @@ export interface WorkerLimits {
   stuckMs?: number
   /** A worker that is not ready after this long is ended. Default 30,000 ms. */
   startMs?: number
+  /** One that dies sooner after it was ready is replaced after a pause when it was not the first. Default 1,000 ms. */
+  stableMs?: number
 }
 
 export interface HostOptions {
@@ -36,6 +39,7 @@ export interface HostOptions {
   router: Router
   cpu: CpuPool
   log: Logger
+  telemetry?: TelemetrySettings | undefined
   clock?: Clock
   random?: Random
 }
@@ -45,8 +49,8 @@ const HEARTBEAT_MS = 200
 const LOOK_MS = 50
 /** V8's own limit lies this much above ours: whoever reaches it may take the process down. */
 const HEAP_RESERVE_MB = 2_048
-/** A worker that dies sooner after it was ready would most likely do so again at once. */
-const STABLE_MS = 1_000
+/** A worker that dies so soon after it was ready would most likely do so again at once. */
+const DEFAULT_STABLE_MS = 1_000
 const RESTART_BACKOFF = { minMs: 100, maxMs: 10_000, factor: 2, jitter: 0.2 }
 /** How long a worker that is taken away may go on with what it has. */
 const RETIRE_MS = 30_000
@@ -59,6 +63,7 @@ export class WorkerHost {
   readonly #clock: Clock
   readonly #stuckMs: number
   readonly #startMs: number
+  readonly #stableMs: number
   readonly #heapBytes: number
   readonly #externalBytes: number
   readonly #workers = new Map<Place, HostedWorker>()
@@ -84,6 +89,7 @@ export class WorkerHost {
     this.#clock = options.clock ?? systemClock
     this.#stuckMs = options.limits?.stuckMs ?? 2_000
     this.#startMs = options.limits?.startMs ?? 30_000
+    this.#stableMs = options.limits?.stableMs ?? DEFAULT_STABLE_MS
     this.#heapBytes = (options.limits?.heapMb ?? DEFAULT_HEAP_MB) * MEBIBYTE
     this.#externalBytes = (options.limits?.externalMb ?? 1_024) * MEBIBYTE
   }
@@ -146,6 +152,7 @@ export class WorkerHost {
   async #stop(drainMs: number): Promise<void> {
     this.#state = 'stopped'
     for (const worker of this.workers) if (worker.state === 'starting') worker.kill('the node stops')
+    this.#options.router.withdraw()
     await Promise.all(this.workers.map(worker => worker.drain(drainMs, this.#clock, false)))
     this.#watch?.cancel()
     await Promise.all(this.workers.map(worker => worker.end(this.#clock)))
@@ -200,6 +207,7 @@ export class WorkerHost {
       routerPort: port2,
       heartbeat: new SharedArrayBuffer(8),
       heartbeatMs: HEARTBEAT_MS,
+      telemetry: this.#options.telemetry,
     }
     const thread = new Worker(siblingModule(import.meta.url, 'thread'), {
       workerData: init,
@@ -245,7 +253,7 @@ export class WorkerHost {
 
   /** How long to wait before the worker that died is replaced: one that dies at once again and again has to wait. */
   #pauseAfter({ slot, wasReady }: HostedWorker): number {
-    const isEarly = !wasReady || this.#clock.monotonic() - this.#readyAt.get(slot)! < STABLE_MS
+    const isEarly = !wasReady || this.#clock.monotonic() - this.#readyAt.get(slot)! < this.#stableMs
     const deaths = isEarly ? (this.#earlyDeaths.get(slot) ?? 0) + 1 : 0
     this.#earlyDeaths.set(slot, deaths)
     if (deaths === 0 || (wasReady && deaths === 1)) return 0

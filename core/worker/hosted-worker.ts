@@ -155,7 +155,10 @@ export class HostedWorker {
    */
   lookAtMemory(maxHeapBytes: number, maxExternalBytes: number): void {
     const live = Atomics.load(this.#beats, 1)
-    if (live > mebibytes(maxHeapBytes)) return this.kill(`its heap has grown to ${live} MiB`)
+    if (live > mebibytes(maxHeapBytes)) {
+      this.kill(`its heap has grown to ${live} MiB`)
+      return
+    }
     if (this.#askingMemory || this.state === 'gone') return
     this.#askingMemory = true
     this.#thread.getHeapStatistics().then(

@@ -5,6 +5,7 @@ import type { WireError } from '../errors.ts'
 import type { Balance } from '../router/balance.ts'
 import type { DirectoryChange } from '../router/directory.ts'
 import type { Place } from '../router/place.ts'
+import type { TelemetrySettings } from '../telemetry/options.ts'
 
 /** What a worker is started with. */
 export interface WorkerInit {
@@ -15,6 +16,8 @@ export interface WorkerInit {
   boot: string
   /** Plain data for the boot module. */
   config: unknown
+  /** What is switched on of logs, traces and metrics. */
+  telemetry: TelemetrySettings | undefined
   /** Carries batches between this worker and the router, for places on other nodes. */
   routerPort: MessagePort
   /**

@@ -1,11 +1,12 @@
 /** What runs in a worker thread: the actor system, its part of the router, and the boot module's actors. */
-import { constants, PerformanceObserver, type PerformanceEntry } from 'node:perf_hooks'
+import { constants, type PerformanceEntry, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { parentPort, workerData } from 'node:worker_threads'
 import { ActorSystem } from '../actor/system.ts'
 import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
+import { startWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import { ControlPort } from './control-port.ts'
 import type { ToWorker, WorkerInit } from './messages.ts'
 import { type BootModule, WorkerContext, type WorkerHooks } from './worker-context.ts'
@@ -15,11 +16,13 @@ type GcEntry = PerformanceEntry & { detail: { kind: number } }
 
 const init = workerData as WorkerInit
 const port = parentPort!
-const log = createLogger({ node: init.node, worker: init.slot })
+const log = createLogger({ node: init.node, worker: init.slot }, init.telemetry?.logs)
 const beats = new Int32Array(init.heartbeat)
 setInterval(() => Atomics.add(beats, 0, 1), init.heartbeatMs)
 new PerformanceObserver(list => {
-  const full = list.getEntries().some(entry => (entry as GcEntry).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
+  const full = list
+    .getEntries()
+    .some(entry => (entry as GcEntry).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR)
   if (full) Atomics.store(beats, 1, Math.round(getHeapStatistics().used_heap_size / 1_048_576))
 }).observe({ entryTypes: ['gc'] })
 
@@ -42,6 +45,12 @@ port.on('message', (message: ToWorker) => {
   })
 })
 
+const telemetry = await startWorkerTelemetry(init.telemetry, {
+  node: init.node,
+  slot: init.slot,
+  system,
+  log,
+})
 const { default: boot } = (await import(init.boot)) as { default: BootModule }
 hooks = await boot(context)
 control.post({ type: 'ready' })
@@ -78,21 +87,22 @@ async function receive(message: ToWorker): Promise<void> {
     case 'stop':
       await hooks?.stop?.()
       await system.shutdown()
+      await telemetry.stop()
       process.exit(0)
   }
 }
 
 async function drain(handover: boolean): Promise<void> {
   await hooks?.drain?.(handover)
-  // When the whole node goes, nobody says that nothing more comes: all are idle when all have drained.
-  if (handover) await router.finished()
+  // When the whole node goes, its workers go on for each other until all have drained.
+  await router.finished(handover ? 'all' : 'otherNodes')
   await router.drained()
   control.post({ type: 'drained' })
 }
 
 async function answer({ id, verb, payload }: Extract<ToWorker, { type: 'request' }>): Promise<void> {
   try {
-    const handler = hooks?.requests?.[verb] ?? context.requests[verb]
+    const handler = hooks?.requests?.[verb] ?? context.requests[verb] ?? telemetry.requests[verb]
     if (!handler) throw new SignalboxError('SIGNALBOX_USAGE', `a worker knows no request '${verb}'`)
     control.post({ type: 'reply', id, value: await (handler as (payload: unknown) => unknown)(payload) })
   } catch (thrown) {

@@ -86,12 +86,13 @@ export class WorkerRouter implements Remote {
     if (change.type === 'leave' && change.node !== undefined) this.#lostNode(change.node, reason)
   }
 
-  /** Resolves when no other worker sends anything more to this one. */
-  async finished(): Promise<void> {
+  /** Resolves when no other worker, or none of other nodes, sends anything more to this one. */
+  async finished(from: 'all' | 'otherNodes' = 'all'): Promise<void> {
+    const counts = ({ place }: Link) => !isClient(place) && (from === 'all' || nodeOf(place) !== this.#node)
     // Links that begin meanwhile count as well.
     for (let seen = -1; seen !== this.#links.size; ) {
       seen = this.#links.size
-      const links = [...this.#links.values()].filter(link => !isClient(link.place))
+      const links = [...this.#links.values()].filter(counts)
       await Promise.all(links.map(link => link.finished()))
     }
   }

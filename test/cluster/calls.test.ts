@@ -146,6 +146,28 @@ test('a key lives in one place, whichever node asks, also after a worker was rep
   await bothAgree()
 })
 
+test('CPU work runs off the event loop, ends with its time limit and with its caller, and harms no worker', async () => {
+  const cpu = (task: unknown, options?: object) => ({ action: 'cpu', task, options })
+  assert.equal((await relay(east, 'remote', cpu({ numbers: [1, 2, 3] }))).value, 6)
+  const timed = await relay(east, 'remote', cpu({ spin: true }, { timeoutMs: 300 }))
+  assert.equal(timed.error?.code, 'SIGNALBOX_CPU_TIMEOUT')
+  // More of them than the pool has threads: the caller's deadline must free every one.
+  const spins = Array.from({ length: 6 }, () =>
+    relay(east, 'remote', cpu({ spin: true }), { timeoutMs: 500 }),
+  )
+  await until(
+    async () => (await relay(west, 'remote', { action: 'where' })).ms < 100,
+    'the worker answers meanwhile',
+  )
+  for (const { error, ms } of await Promise.all(spins)) {
+    assert.equal(error?.code, 'SIGNALBOX_TIMEOUT_DEADLINE')
+    assert.ok(ms < 5_000, `it took ${ms} ms`)
+  }
+  assert.equal((await relay(east, 'remote', cpu({ numbers: [4, 5] }))).value, 9)
+  const refused = await relay(east, 'remote', { action: 'cpuFunction' })
+  assert.equal(refused.error?.code, 'SIGNALBOX_CODEC_UNENCODABLE')
+})
+
 for (const balance of ['roundRobin', 'leastBusy']) {
   test(`${balance} reaches the workers of both nodes`, async () => {
     for (const client of [east, west]) {

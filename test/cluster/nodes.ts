@@ -31,8 +31,12 @@ export class TwoNodes {
 
   /** Starts a node and resolves when it serves. */
   async start(name: NodeName, options: { workers?: number } = {}): Promise<number> {
-    const project = fileURLToPath(new URL(`../projects/${name}`, import.meta.url))
-    const args = [MAIN, 'start', project, ...(options.workers ? ['--workers', String(options.workers)] : [])]
+    const args = [
+      MAIN,
+      'start',
+      projectOf(name),
+      ...(options.workers ? ['--workers', String(options.workers)] : []),
+    ]
     const child = spawn(process.execPath, args, {
       env: {
         ...process.env,
@@ -119,6 +123,11 @@ export class TwoNodes {
     })
     return { ...Object.fromEntries(entries), CLUSTER_CLIENT_PUBLIC: this.clientKeys.publicKey }
   }
+}
+
+/** The folder of a node's project. */
+export function projectOf(name: NodeName): string {
+  return fileURLToPath(new URL(`../projects/${name}`, import.meta.url))
 }
 
 /** Two ports that are free now. */

@@ -56,7 +56,10 @@ test(`${COUNT} deployments under load: no failed call, versions never go back on
 test('what is saved in an editor is live on every worker within two seconds', async () => {
   await save('version', source(10_001))
   const start = Date.now()
-  await until(async () => (await versions()).every(version => version === 10_001), 'the saved version is live')
+  await until(
+    async () => (await versions()).every(version => version === 10_001),
+    'the saved version is live',
+  )
   assert.ok(Date.now() - start < 2_000, `it took ${Date.now() - start} ms`)
 })
 
@@ -77,7 +80,17 @@ test('a version that does not load leaves the old one serving and says file, lin
 })
 
 test('names that lead out of the folder are refused', async () => {
-  for (const file of ['../x.ts', '/etc/x.ts', 'a/../../x.ts', 'x.txt', 'x.test.ts', '_x.ts', 'a\0.ts', 'a\\..\\x.ts', '.x.ts']) {
+  for (const file of [
+    '../x.ts',
+    '/etc/x.ts',
+    'a/../../x.ts',
+    'x.txt',
+    'x.test.ts',
+    '_x.ts',
+    'a\0.ts',
+    'a\\..\\x.ts',
+    '.x.ts',
+  ]) {
     await assert.rejects(bus.deployer.deploy(file, source(1)), { code: 'SIGNALBOX_USAGE' }, file)
   }
 })

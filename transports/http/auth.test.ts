@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { TestClock } from '../../core/clock.ts'
 import { deferred } from '../../test/conformance/wait.ts'
 import { createCredentials, type PostForm } from './auth.ts'
-import { open, serve } from './connection-fixture.ts'
+import { open, serve } from './connection-test-fixture.ts'
 import { Deadline } from './deadline.ts'
 
 test('basic, bearer and API key are sent as their RFCs say', async t => {

@@ -3,7 +3,7 @@ import { mock, test } from 'node:test'
 import { SignalboxError } from '../../core/errors.ts'
 import { deferred } from '../../test/conformance/wait.ts'
 import { Breakers } from './breaker.ts'
-import { open, serve } from './connection-fixture.ts'
+import { open, serve } from './connection-test-fixture.ts'
 
 const OPTIONS = {
   enabled: true,

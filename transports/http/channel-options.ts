@@ -101,7 +101,8 @@ export const RouteOptions = Type.Object(
     produces: Type.Optional(Produces),
     security: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
-        description: 'Security definitions of which one must let a request in; overrides those of the channel',
+        description:
+          'Security definitions of which one must let a request in; overrides those of the channel',
       }),
     ),
     sse: Type.Boolean({

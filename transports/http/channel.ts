@@ -48,7 +48,7 @@ export class HttpChannel implements Channel {
 
   async drain(handover = false): Promise<void> {
     this.#handler?.drain()
-    if (handover) await this.#listener?.quiet()
+    await this.#listener?.quiet(handover)
     await this.#listener?.stopAccepting()
     await this.#handler?.idle()
   }

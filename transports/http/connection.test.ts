@@ -11,7 +11,7 @@ import {
   wrongHostCertificate,
 } from '../../test/certificates/certificates.ts'
 import { deferred, until, within } from '../../test/conformance/wait.ts'
-import { open, serve } from './connection-fixture.ts'
+import { open, serve } from './connection-test-fixture.ts'
 
 test('the typed operations send their method and body, and give status, headers and parsed payload', async t => {
   const peer = await serve(t, (request, body, response) => {

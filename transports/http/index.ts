@@ -25,5 +25,6 @@ export const http = defineTransport({
   connection: {
     options: connectionOptions,
     create: (options, context) => new HttpConnection(options, context),
+    operations: { send: 0, request: 0, stream: 0, get: 1, post: 1, put: 1, patch: 1, delete: 1 },
   },
 })

@@ -9,7 +9,6 @@ import { type TestContext, test } from 'node:test'
 import { parseOptions } from '../../core/schema.ts'
 import { HttpChannel } from './channel.ts'
 import { HttpChannelOptions, type HttpChannelSettings } from './channel-options.ts'
-import { http as transport } from './index.ts'
 import { eventually, RawClient, startChannel, testContext } from './testing.ts'
 
 const GET = 'GET / HTTP/1.1\r\nhost: a\r\n\r\n'
@@ -20,7 +19,7 @@ test('drain answers what is in flight and what comes on open connections, and ac
   const release = Promise.withResolvers<void>()
   const { channel, port, received } = await startChannel(
     t,
-    { timeouts: { keepAliveMs: 300 } },
+    { timeouts: { keepAliveMs: 2_000 } },
     async message => {
       if (message.attributes.path === '/slow') await release.promise
       return { payload: 'done' }
@@ -256,4 +255,3 @@ test('TLS: mutual authentication tells the subject, and certificates are renewed
     code: 'SIGNALBOX_OPTIONS_INVALID',
   })
 })
-

@@ -10,10 +10,12 @@ import type { HttpChannelSettings } from './channel-options.ts'
 
 type OnRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean) => void
 
-/** A listener that no connection has come to for this long may close. */
-const QUIET_MS = 250
-/** Where connections never cease, one in transit may be lost: see net.ipv4.tcp_migrate_req in the README. */
-const MAX_HANDOVER_MS = 10_000
+/**
+ * A listener that no connection has come to for `quietMs` may close, and after `maxMs` in any case. Where connections
+ * never cease, one in transit may be lost then: see net.ipv4.tcp_migrate_req in the README.
+ */
+const HANDOVER = { quietMs: 250, maxMs: 10_000 }
+const STOP = { quietMs: 50, maxMs: 1_000 }
 
 /** Reads a PEM option: the text itself, or a file. */
 async function pem(value: string): Promise<string> {
@@ -129,14 +131,16 @@ export class Listener {
   /**
    * Resolves when no connection has come for a while. The kernel spreads new connections over all listeners of a
    * port and refuses those that wait at one that closes; as every answer of a drain says `Connection: close`, its
-   * clients go elsewhere one by one, and it can close when it has none left.
+   * clients go elsewhere one by one, and it can close when it has none left. Without a `handover` there is nowhere
+   * else to go, so only those that wait already are taken in.
    */
-  async quiet(): Promise<void> {
+  async quiet(handover: boolean): Promise<void> {
+    const { quietMs, maxMs } = handover ? HANDOVER : STOP
     const start = this.#context.clock.monotonic()
     for (let seen = -1; seen !== this.#accepted; ) {
-      if (this.#context.clock.monotonic() - start > MAX_HANDOVER_MS) return
+      if (this.#context.clock.monotonic() - start > maxMs) return
       seen = this.#accepted
-      await new Promise<void>(resolve => this.#context.clock.after(QUIET_MS, resolve))
+      await new Promise<void>(resolve => this.#context.clock.after(quietMs, resolve))
     }
   }
 

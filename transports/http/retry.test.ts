@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import { test } from 'node:test'
 import { SignalboxError } from '../../core/errors.ts'
 import { until } from '../../test/conformance/wait.ts'
-import { open, serve } from './connection-fixture.ts'
+import { open, serve } from './connection-test-fixture.ts'
 import { retryAfterMs, retryDelayMs } from './retry.ts'
 
 const OPTIONS = { attempts: 4, minDelayMs: 100, maxDelayMs: 300, statuses: [503], allMethods: false }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import type { LookupFunction } from 'node:net'
 import { test } from 'node:test'
-import { open, serve } from './connection-fixture.ts'
+import { open, serve } from './connection-test-fixture.ts'
 
 const FORBIDDEN = { code: 'SIGNALBOX_TARGET_FORBIDDEN' }
 

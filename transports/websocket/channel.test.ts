@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { Packr, unpack } from 'msgpackr'
 import { SignalboxError } from '../../core/errors.ts'
-import { websocket as transport } from './index.ts'
 import { Client, eventually, startChannel } from './testing.ts'
 
 const packr = new Packr({ useRecords: false })
@@ -202,4 +200,3 @@ test('close is idempotent and ends everything', async t => {
     code: 'SIGNALBOX_OPTIONS_INVALID',
   })
 })
-

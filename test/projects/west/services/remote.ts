@@ -25,6 +25,7 @@ const ACTIONS: Record<string, (call: Remote) => unknown> = {
   exit: () => process.exit(7),
   cpu: call =>
     call.cpu(new URL('./_task.ts', import.meta.url), call.request.payload.task, call.request.payload.options),
+  cpuFunction: call => call.cpu(new URL('./_task.ts', import.meta.url), () => 1),
   mark: call => mark(call, 'told'),
 }
 

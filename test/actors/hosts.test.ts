@@ -1,14 +1,16 @@
 /** The actors of channels and connections, with the memory transport and scripted ones. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { ActorSystem, type Envelope } from '../core/actor/index.ts'
-import { TestClock } from '../core/clock.ts'
-import { SignalboxError } from '../core/errors.ts'
-import { parseOptions, Type } from '../core/schema.ts'
-import type { Channel, Connection, OutgoingMessage, Receive, Transport } from '../core/transport.ts'
-import { memory } from '../transports/memory/index.ts'
-import { channelActor } from './channel-host.ts'
-import { connectionActor } from './connection-host.ts'
+import { channelActor } from '../../actors/channel-host.ts'
+import { connectionActor } from '../../actors/connection-host.ts'
+import { ActorSystem, type Envelope } from '../../core/actor/index.ts'
+import { TestClock } from '../../core/clock.ts'
+import { SignalboxError } from '../../core/errors.ts'
+import { parseOptions, Type } from '../../core/schema.ts'
+import type { Channel, Connection, OutgoingMessage, Receive, Transport } from '../../core/transport.ts'
+import { memory } from '../../transports/memory/index.ts'
+
+const NOBODY = { cid: undefined, trace: undefined }
 
 /** Lets actors and promises have their turns. */
 async function turns(): Promise<void> {
@@ -67,7 +69,7 @@ test('a channel hands a message to its target with everything the protocol knows
     headers: { x: 'y' },
     attributes: { path: '/a' },
     cid: 'c1',
-    traceparent: 't1',
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
   })
   assert.deepEqual(answer, { payload: { a: 1 }, headers: {}, cid: 'c1' })
   const { context } = seen[0]!
@@ -77,7 +79,7 @@ test('a channel hands a message to its target with everything the protocol knows
       ...context,
       cid: 'c1',
       headers: { x: 'y' },
-      trace: 't1',
+      trace: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
       origin: { channel: { transport: 'scripted', name: 'in', attributes: { path: '/a' } } },
     },
   )
@@ -138,7 +140,7 @@ test('a channel refuses a message that nobody is to handle, and one for somebody
   )
   system.spawn('connection/memory/out', outbound.spec)
   await turns()
-  await assert.rejects(outbound.current().send({ payload: 1 }), { code: 'SIGNALBOX_CONFIG_INVALID' })
+  await assert.rejects(outbound.current(NOBODY).send({ payload: 1 }), { code: 'SIGNALBOX_CONFIG_INVALID' })
   await system.shutdown()
 })
 
@@ -216,16 +218,16 @@ function connectionSetUp() {
 test('a connection that is away says so with the last error, and is there again after a pause', async () => {
   const { actor, clock, lost } = connectionSetUp()
   await turns()
-  assert.equal(actor.current().endpoint(), 'scripted:there')
+  assert.equal(actor.current(NOBODY).endpoint(), 'scripted:there')
   lost[0]!(new Error('cut off'))
-  assert.throws(() => actor.current(), {
+  assert.throws(() => actor.current(NOBODY), {
     code: 'SIGNALBOX_NOT_CONNECTED',
     message: 'connection out is not connected: cut off',
   })
   await turns()
   clock.advance(100)
   await turns()
-  assert.equal(actor.current().endpoint(), 'scripted:there')
+  assert.equal(actor.current(NOBODY).endpoint(), 'scripted:there')
   assert.equal(lost.length, 2)
 })
 
@@ -267,7 +269,9 @@ test('failed sends do not restart the connection, however many', async () => {
 
 test('a transport without the side that is asked for is refused', () => {
   const system = new ActorSystem()
-  assert.throws(() => channelActor(system, transport({}), { name: 'x', options: {} }), { code: 'SIGNALBOX_TRANSPORT_UNKNOWN' })
+  assert.throws(() => channelActor(system, transport({}), { name: 'x', options: {} }), {
+    code: 'SIGNALBOX_TRANSPORT_UNKNOWN',
+  })
   assert.throws(() => connectionActor(system, transport({}), 'x', {}), {
     code: 'SIGNALBOX_TRANSPORT_UNKNOWN',
   })

@@ -1,0 +1,26 @@
+/** What the hooks know of a tracer, so that OpenTelemetry is loaded only where traces are switched on. */
+import type { SignalboxError } from '../errors.ts'
+import type { Inbound } from '../transport.ts'
+import type { ConnectionCall } from './observe.ts'
+
+/** A span under way. */
+export interface BusSpan {
+  /** The trace context of what follows from it. */
+  readonly trace: string
+  /** Runs `handle` with this span as the active one of OpenTelemetry, where that is switched on. */
+  within<T>(handle: () => T): T
+  end(error: SignalboxError | undefined, status: number | undefined): void
+}
+
+/** Begins spans. Undefined: the message belongs to a trace that is not sampled. */
+export interface BusTracer {
+  channel(
+    name: string,
+    transport: string,
+    message: Inbound,
+    cid: string,
+    trace: string | undefined,
+  ): BusSpan | undefined
+  service(name: string, cid: string, trace: string | undefined): BusSpan | undefined
+  connection(name: string, transport: string, call: ConnectionCall): BusSpan | undefined
+}

@@ -1,0 +1,149 @@
+/** The `telemetry` section of `signalbox.yaml`, and what the standard OTEL_* environment variables say to it. */
+import { type Static, Type } from '../schema.ts'
+
+const Level = Type.Union(
+  ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'].map(level => Type.Literal(level)),
+)
+const Url = Type.String({ pattern: '^https?://', maxLength: 2_048 })
+
+/** Names and defaults are those of OpenTelemetry where it has them. */
+export const TelemetryOptions = Type.Object(
+  {
+    traces: Type.Optional(
+      Type.Object(
+        {
+          enabled: Type.Optional(
+            Type.Boolean({
+              description:
+                'Make spans. Default: whether an OTLP endpoint for traces is given here or by OTEL_*.',
+            }),
+          ),
+          endpoint: Type.Optional({
+            ...Url,
+            description:
+              'OTLP/HTTP collector, e.g. http://127.0.0.1:4318; /v1/traces is added. Default: OTEL_EXPORTER_OTLP_*.',
+          }),
+          sampleRatio: Type.Optional(
+            Type.Number({
+              minimum: 0,
+              maximum: 1,
+              description:
+                'Share of the traces that begin here and are kept; traces from outside keep what they say. Default: OTEL_TRACES_SAMPLER, else 1.',
+            }),
+          ),
+          activeSpan: Type.Optional(
+            Type.Boolean({
+              default: false,
+              description: "Let other OpenTelemetry instrumentation see a service's span as the active one.",
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    metrics: Type.Optional(
+      Type.Object(
+        {
+          prometheus: Type.Optional(
+            Type.Boolean({ default: false, description: 'Offer the Prometheus text format.' }),
+          ),
+          endpoint: Type.Optional({
+            ...Url,
+            description: 'OTLP/HTTP collector; /v1/metrics is added. Default: OTEL_EXPORTER_OTLP_*.',
+          }),
+          intervalMs: Type.Optional(
+            Type.Integer({
+              minimum: 100,
+              maximum: 3_600_000,
+              description: 'Between two exports by OTLP. Default: OTEL_METRIC_EXPORT_INTERVAL, else 60000.',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+    logs: Type.Optional(
+      Type.Object(
+        {
+          level: Type.Optional({
+            ...Level,
+            description: 'Least level that is written. Default: SIGNALBOX_LOG_LEVEL, else info.',
+          }),
+          pretty: Type.Optional(
+            Type.Boolean({
+              description:
+                'Lines for people instead of JSON. Default: whether standard output is a terminal.',
+            }),
+          ),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type TelemetryOptions = Static<typeof TelemetryOptions>
+
+/** What is switched on, with everything decided. Plain data that travels to the workers. */
+export interface TelemetrySettings {
+  serviceName: string
+  traces: { endpoint: string | undefined; ratio: number | undefined; activeSpan: boolean } | undefined
+  /** Latencies of services are measured when somebody wants metrics. */
+  measure: boolean
+  prometheus: boolean
+  otlpMetrics: { endpoint: string | undefined; intervalMs: number | undefined } | undefined
+  logs: { level: string | undefined; pretty: boolean | undefined }
+}
+
+type Env = Readonly<Record<string, string | undefined>>
+
+/** Decides what is on. Options go before the environment; OTEL_SDK_DISABLED switches all of OpenTelemetry off. */
+export function telemetrySettings(
+  options: TelemetryOptions = {},
+  env: Env = process.env,
+  serviceName = 'signalbox',
+): TelemetrySettings {
+  const { traces = {}, metrics = {}, logs = {} } = options
+  const disabled = env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true'
+  const tracing = !disabled && (traces.enabled ?? wanted(traces.endpoint, 'TRACES', env))
+  const exporting = !disabled && wanted(metrics.endpoint, 'METRICS', env)
+  const prometheus = metrics.prometheus ?? false
+  return {
+    serviceName: env.OTEL_SERVICE_NAME || serviceName,
+    traces: tracing
+      ? {
+          endpoint: traces.endpoint,
+          ratio: traces.sampleRatio ?? ratioOf(env),
+          activeSpan: traces.activeSpan ?? false,
+        }
+      : undefined,
+    measure: prometheus || exporting,
+    prometheus,
+    otlpMetrics: exporting ? { endpoint: metrics.endpoint, intervalMs: metrics.intervalMs } : undefined,
+    logs: { level: logs.level, pretty: logs.pretty },
+  }
+}
+
+/** Whether somebody gave a place to export to, and did not say `none`. */
+function wanted(endpoint: string | undefined, signal: 'TRACES' | 'METRICS', env: Env): boolean {
+  if (endpoint !== undefined) return true
+  const exporter = env[`OTEL_${signal}_EXPORTER`]?.trim()
+  if (exporter === 'none') return false
+  return Boolean(exporter || env[`OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`] || env.OTEL_EXPORTER_OTLP_ENDPOINT)
+}
+
+/** The ratio of the samplers that decide by the parent; undefined for others, which the SDK runs. */
+function ratioOf(env: Env): number | undefined {
+  switch (env.OTEL_TRACES_SAMPLER?.trim() || 'parentbased_always_on') {
+    case 'parentbased_always_on':
+      return 1
+    case 'parentbased_always_off':
+      return 0
+    case 'parentbased_traceidratio': {
+      const ratio = Number(env.OTEL_TRACES_SAMPLER_ARG ?? 1)
+      return ratio >= 0 && ratio <= 1 ? ratio : 1
+    }
+    default:
+      return undefined
+  }
+}
