@@ -7,7 +7,7 @@ import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { median, QUICK } from './measure.ts'
+import { median, QUICK, WARM_UPS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -43,10 +43,10 @@ export async function run(): Promise<BenchRow[]> {
   const figures = new Map<string, Figures[]>(Object.keys(starts).map(name => [name, []]))
   try {
     // The first round warms up: it fills the cache of compiled code.
-    for (let round = 0; round <= ROUNDS; round++) {
+    for (let round = 0; round < WARM_UPS + ROUNDS; round++) {
       for (const [name, first] of Object.entries(starts)) {
         const figure = await first()
-        if (round > 0) figures.get(name)!.push(figure)
+        if (round >= WARM_UPS) figures.get(name)!.push(figure)
       }
     }
   } finally {
