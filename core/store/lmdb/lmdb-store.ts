@@ -35,7 +35,7 @@ import {
 } from './environment.ts'
 import { failure } from './failure.ts'
 import { BEAT_MS, beat, releaseOwnership } from './owner.ts'
-import { behind, describe, entryPlace, keyOf, lastPlace, recordPlace, recordsFrom } from './places.ts'
+import { behind, describe, entryPlace, keyOf, lastPlace, recordPlace } from './places.ts'
 import { Writer } from './writer.ts'
 
 export interface LmdbStoreOptions {
@@ -104,7 +104,7 @@ class LmdbStore implements Store {
     if (prefix !== '') checkKey(prefix)
     if (after !== undefined) checkKey(after)
     const limit = checkLimit(options.limit)
-    const from = recordsFrom(collection, prefix)
+    const from = recordPlace(collection, prefix)
     const end = behind(from)
     const start =
       after === undefined ? from : largest(from, Buffer.from([...recordPlace(collection, after), 0]))

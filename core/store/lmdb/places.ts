@@ -2,13 +2,10 @@
 
 const SEPARATOR = 0
 
-/** A record: `r`, collection, NUL, key. Neither part can hold a NUL. */
+/** A record: `r`, collection, NUL, key; with the beginning of a key, where such records begin. Neither part can hold a NUL. */
 export function recordPlace(collection: string, key: string): Buffer {
   return Buffer.from(`r${collection}\0${key}`)
 }
-
-/** Where the records of a collection with this prefix begin. */
-export const recordsFrom = recordPlace
 
 /** An entry of a log: `l`, log, NUL, position in 8 bytes, so that order is that of the positions. */
 export function entryPlace(log: string, position: number): Buffer {
