@@ -2,10 +2,11 @@
 import v8 from 'node:v8'
 import { Packr, Unpackr } from 'msgpackr'
 import { Decoder, Encoder, type WireMessage } from '../core/router/codec.ts'
+import { QUICK, WARM_UPS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
-const MEASURE_MS = 150
-const ROUNDS = 3
+const MEASURE_MS = QUICK ? 5 : 150
+const ROUNDS = QUICK ? 1 : 3
 const BATCH_SIZES = [1, 16, 64, 256]
 
 /** About 200 bytes of JSON. */
@@ -97,9 +98,11 @@ function rate(way: Way, step: 'encode' | 'decode'): number {
 
 /** The median rate of each way, of rounds that alternate between them; the first round warms up. */
 function rates(ways: Record<string, Way>, step: 'encode' | 'decode'): [string, number][] {
-  const rounds = Array.from({ length: ROUNDS + 1 }, () => Object.values(ways).map(way => rate(way, step)))
+  const rounds = Array.from({ length: WARM_UPS + ROUNDS }, () =>
+    Object.values(ways).map(way => rate(way, step)),
+  )
   return Object.keys(ways).map((name, i) => {
-    const sorted = rounds.slice(1).map(round => round[i]!)
+    const sorted = rounds.slice(WARM_UPS).map(round => round[i]!)
     sorted.sort((a, b) => a - b)
     return [name, sorted[sorted.length >> 1]!]
   })

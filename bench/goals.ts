@@ -11,10 +11,10 @@ export interface Comparison {
 }
 
 const UNITS: Record<string, number> = { k: 1e3, M: 1e6 }
-/** `at least 4 M/s`, `at most 1,024 bytes`, `200 k/s`. */
-const ABSOLUTE = /^(at least |at most )?([\d.,]+) ?([kM])?(\/s| ?\w+)$/
+/** `at least 4 M/s`, `at most 1,024 bytes`, `200,000`. */
+const ABSOLUTE = /^(at least |at most |under )?([\d.,]+) ?([kM])?(\/s| ?\w+)?$/
 /** `at least 1.8x comedy`, `at most 1.2x postMessage`, `0.3 of JSON.parse`. */
-const RELATIVE = /^(at least |at most )?([\d.]+)(?:x| of) (.+)$/
+const RELATIVE = /^(at least |at most |under )?([\d.]+)(?:x| of) (.+)$/
 
 /** Less of these is better. */
 const LESS_IS_BETTER = /^(ns|us|ms|s|bytes|KiB|MiB)\b/
@@ -43,8 +43,9 @@ function holds(clause: string, row: BenchRow): boolean {
   const relative = RELATIVE.exec(clause)
   if (relative) {
     const [, direction, factor, name] = relative
+    const peer = Object.keys(row.peers ?? {}).find(peer => name === peer || name!.endsWith(` ${peer}`))
     // The limit has no name of its own in a row.
-    const other = row.peers?.[name!] ?? row.limit
+    const other = peer === undefined ? row.limit : row.peers![peer]
     if (other === undefined) throw new Error(`${row.name}: there is nothing to compare with for '${clause}'`)
     return compare(row.value / other, direction, Number(factor))
   }
@@ -55,5 +56,5 @@ function holds(clause: string, row: BenchRow): boolean {
 }
 
 function compare(value: number, direction: string | undefined, goal: number): boolean {
-  return direction === 'at most ' ? value <= goal : value >= goal
+  return direction === undefined || direction === 'at least ' ? value >= goal : value <= goal
 }

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import autocannon from 'autocannon'
 import type { FromServer } from './http-server.ts'
-import { median, QUICK, ROUNDS } from './measure.ts'
+import { median, QUICK, ROUNDS, WARM_UPS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
 const CONNECTIONS = 64
@@ -43,11 +43,11 @@ export async function run(): Promise<BenchRow[]> {
   const rows: BenchRow[] = []
   for (const [name, load] of Object.entries(LOADS)) {
     const rounds: { ours: Figures; bare: Figures }[] = []
-    for (let round = 0; round <= ROUNDS; round++) {
+    for (let round = 0; round < WARM_UPS + ROUNDS; round++) {
       rounds.push({ ours: await measure(ours, load), bare: await measure(bare, load) })
     }
     const of = (side: 'ours' | 'bare', key: keyof Figures) =>
-      median(rounds.slice(1).map(round => round[side][key]))
+      median(rounds.slice(WARM_UPS).map(round => round[side][key]))
     const row = (what: string, key: keyof Figures, unit: string, goal?: string): BenchRow => ({
       name: `HTTP ${name}${what}`,
       value: of('ours', key),

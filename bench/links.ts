@@ -7,9 +7,12 @@ import { Link } from '../core/router/link.ts'
 import { ThreadPipe } from '../core/router/thread-pipe.ts'
 import { inFlight, LARGE, latencies, median, rate, SMALL, tellAll } from './links-kit.ts'
 import { nodeRows } from './links-node.ts'
+import { QUICK } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
-const ROUNDS = 3
+const ROUNDS = QUICK ? 1 : 3
+/** What is sent in one measurement is this much less in the short form. */
+const LESS = QUICK ? 20 : 1
 const BATCH = 256
 
 type Figures = Record<string, number[]>
@@ -56,16 +59,16 @@ async function measure(system: ActorSystem, bare: MessagePort, packed: MessagePo
     figures[name] ??= []
     figures[name].push(value)
   }
-  note('tell', await rate(300_000, () => tellAll(system, 300_000, SMALL)))
-  note('tell packed', await rate(300_000, () => tellPacked(packed, 300_000, SMALL)))
-  note('tell bare', await rate(50_000, () => tellBare(bare, 50_000, SMALL)))
-  note('tell 4k', await rate(30_000, () => tellAll(system, 30_000, LARGE)))
-  note('tell 4k packed', await rate(30_000, () => tellPacked(packed, 30_000, LARGE)))
+  note('tell', await rate(300_000 / LESS, () => tellAll(system, 300_000 / LESS, SMALL)))
+  note('tell packed', await rate(300_000 / LESS, () => tellPacked(packed, 300_000 / LESS, SMALL)))
+  note('tell bare', await rate(50_000 / LESS, () => tellBare(bare, 50_000 / LESS, SMALL)))
+  note('tell 4k', await rate(30_000 / LESS, () => tellAll(system, 30_000 / LESS, LARGE)))
+  note('tell 4k packed', await rate(30_000 / LESS, () => tellPacked(packed, 30_000 / LESS, LARGE)))
   const ask = () => system.ask('service/echo', SMALL)
-  note('ask', await rate(100_000, () => inFlight(100_000, 64, ask)))
-  note('ask bare', await rate(50_000, () => inFlight(50_000, 64, () => askBare(bare))))
-  const alone = await latencies(5_000, ask)
-  const bareAlone = await latencies(5_000, () => askBare(bare))
+  note('ask', await rate(100_000 / LESS, () => inFlight(100_000 / LESS, 64, ask)))
+  note('ask bare', await rate(50_000 / LESS, () => inFlight(50_000 / LESS, 64, () => askBare(bare))))
+  const alone = await latencies(5_000 / LESS, ask)
+  const bareAlone = await latencies(5_000 / LESS, () => askBare(bare))
   for (const [name, times] of Object.entries({ alone, bareAlone })) {
     note(`${name} p50`, times[times.length >> 1]! * 1000)
     note(`${name} p99`, times[Math.floor(times.length * 0.99)]! * 1000)

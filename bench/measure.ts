@@ -2,8 +2,10 @@
 
 /** Set by `npm run bench -- --quick`: one short round of everything, to see that it runs. */
 export const QUICK = process.env.SIGNALBOX_BENCH_QUICK === '1'
-/** Measured rounds of each subject; one more before them warms up. */
+/** Measured rounds of each subject. */
 export const ROUNDS = QUICK ? 1 : 5
+/** The first rounds only warm up. */
+export const WARM_UPS = QUICK ? 0 : 1
 /** How long one subject runs in one round. */
 export const ROUND_MS = QUICK ? 20 : 200
 
@@ -25,10 +27,10 @@ export async function medians<T>(
   rounds = ROUNDS,
 ): Promise<Record<string, number>> {
   const lists = new Map<string, number[]>(Object.keys(entries).map(name => [name, []]))
-  for (let round = 0; round <= rounds; round++) {
+  for (let round = 0; round < WARM_UPS + rounds; round++) {
     for (const [name, entry] of Object.entries(entries)) {
       const value = await measure(entry, name)
-      if (round > 0) lists.get(name)!.push(value)
+      if (round >= WARM_UPS) lists.get(name)!.push(value)
     }
   }
   return Object.fromEntries([...lists].map(([name, list]) => [name, median(list)]))

@@ -17,10 +17,10 @@ import { setTracer } from '../core/telemetry/observe.ts'
 import { startTraces } from '../core/telemetry/open-telemetry.ts'
 import { telemetrySettings } from '../core/telemetry/options.ts'
 import { urlOf } from '../test/faulty-bus.ts'
+import { QUICK, ROUNDS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
-const MEASURE_MS = 300
-const ROUNDS = 5
+const MEASURE_MS = QUICK ? 20 : 300
 const IN_FLIGHT = 64
 
 let handled = 0
@@ -183,7 +183,7 @@ function rowsOf(what: string, rates: ReadonlyMap<string, number[]>, limit?: numb
   })
 }
 
-const HTTP_SECONDS = 2
+const HTTP_SECONDS = QUICK ? 0.4 : 2
 const PLAIN = fileURLToPath(new URL('../test/projects/plain', import.meta.url))
 
 /** The whole way of a request: HTTP channel, service, answer; the nodes stay up and are loaded in turn. */

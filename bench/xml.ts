@@ -2,11 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { XMLBuilder, XMLParser } from 'fast-xml-parser'
 import { buildXml, parseXml, xmlToObject } from '../core/message/xml.ts'
+import { ROUND_MS, ROUNDS, WARM_UPS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
 const DOCUMENT = new URL('../examples/invoice-hub/data/en16931/ubl-tc434-example4.xml', import.meta.url)
-const ROUNDS = 5
-const ROUND_MS = 150
 
 type Subjects = Record<string, () => unknown>
 
@@ -67,10 +66,10 @@ function row(
 /** Runs each subject in turn, round after round, so that a slow moment of the machine hits all; medians per second. */
 function race(subjects: Subjects): Record<string, number> {
   const rates: Record<string, number[]> = Object.fromEntries(Object.keys(subjects).map(name => [name, []]))
-  for (let round = 0; round <= ROUNDS; round++) {
+  for (let round = 0; round < WARM_UPS + ROUNDS; round++) {
     for (const [name, subject] of Object.entries(subjects)) {
       const rate = measure(subject)
-      if (round > 0) rates[name]!.push(rate)
+      if (round >= WARM_UPS) rates[name]!.push(rate)
     }
   }
   return Object.fromEntries(Object.entries(rates).map(([name, list]) => [name, median(list)]))

@@ -23,7 +23,18 @@ const FORMATS = { default: addFormatsModule } as unknown as {
 const addFormats = FORMATS.default.default ?? FORMATS.default
 
 const checking = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: false, verbose: true }))
-const filling = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: true, verbose: true }))
+const filling = withFormats(
+  new Ajv({
+    allErrors: true,
+    strict: false,
+    useDefaults: true,
+    verbose: true,
+    // Schemas of options are code, not input, and each is used a few times: checking and optimizing them would be
+    // a tenth of a start.
+    validateSchema: false,
+    code: { optimize: false },
+  }),
+)
 
 /** Compiles a schema. Do it at deployment, never for each message. Throws when the schema itself is wrong. */
 export function compileSchema(schema: TSchema): Validator {
