@@ -2,9 +2,6 @@
 import { type Family, familiesOf, type HistogramValue, type Labels, type Sample } from './families.ts'
 import type { MetricsSnapshot } from './snapshot.ts'
 
-/** The media type to answer with. */
-const PROMETHEUS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
-
 /** Units as Prometheus writes them at the end of a name. */
 const SUFFIX: Record<string, string> = { s: '_seconds', By: '_bytes', '1': '_ratio' }
 
