@@ -3,18 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Document, LineCounter, parseDocument, type YAMLParseError } from 'yaml'
 import { SignalboxError } from '../core/errors.ts'
-import {
-  nearest,
-  parseOptions,
-  type SchemaViolation,
-  type Static,
-  type TSchema,
-  Type,
-} from '../core/schema.ts'
+import { parseOptions, type SchemaViolation, type Static, type TSchema, Type } from '../core/schema.ts'
 import { TelemetryOptions } from '../core/telemetry/options.ts'
-import type { Transport } from '../core/transport.ts'
-import { transports } from '../transports/index.ts'
 import { Problems, segmentsOf } from './project-problems.ts'
+import { findTransport, unknownTransport } from './transport-named.ts'
 
 const Name = Type.String({
   pattern: '^[A-Za-z][A-Za-z0-9_.-]*$',
@@ -183,19 +175,6 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
   }
 }
 
-/** The transport of this name. Throws SIGNALBOX_TRANSPORT_UNKNOWN. */
-export function transportNamed(name: string): Transport {
-  const transport = transports.find(other => other.name === name)
-  if (transport) return transport
-  throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', unknownTransport(name))
-}
-
-function unknownTransport(name: string): string {
-  const names = transports.map(other => other.name)
-  const near = nearest(name, names)
-  return `there is no transport '${name}'${near ? `; did you mean '${near}'?` : ''} (there are: ${names.join(', ')})`
-}
-
 function syntaxError(errors: readonly YAMLParseError[], path: string): SignalboxError {
   const list = errors.map(({ message, linePos }) => `${path}:${linePos?.[0].line ?? 1}: ${message.trimEnd()}`)
   const details = { line: errors[0]!.linePos?.[0].line }
@@ -233,7 +212,7 @@ function checked(
   place: string,
   problems: Problems,
 ): EndpointConfig[] {
-  const transport = transports.find(other => other.name === type)
+  const transport = findTransport(type)
   const schema: TSchema | undefined = transport?.[side]?.options
   if (!schema) {
     problems.add(
