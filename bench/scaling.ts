@@ -38,9 +38,14 @@ export async function run(): Promise<BenchRow[]> {
   await Promise.all(threads.map(thread => thread.terminate()))
   await node.stop(1_000)
   const [one, ideal] = [rates.local1!, rates.bare2! / rates.bare1!]
-  const row = { unit: 'x', limit: ideal, goal: 'at least 1.8 x' }
+  const row = { unit: 'x', limit: ideal }
   return [
-    { name: '1 -> 2 workers, 20 us of work, calls stay in their worker', value: rates.local2! / one, ...row },
+    {
+      name: '1 -> 2 workers, 20 us of work, calls stay in their worker',
+      value: rates.local2! / one,
+      ...row,
+      goal: 'at least 1.8 x',
+    },
     { name: '1 -> 2 workers, 20 us of work, calls take turns', value: rates.spread2! / one, ...row },
     { name: 'calls with 20 us of work, one worker', value: one, unit: 'calls/s', limit: rates.bare1! },
   ]

@@ -14,7 +14,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const MAIN = join(ROOT, 'cli/main.ts')
 const ROUNDS = QUICK ? 1 : 5
 const GIVE_UP_MS = 20_000
-const RETRY_MS = 3
+const RETRY_MS = 10
 /** Compiled code of this run alone; the round that warms up fills it. */
 const CACHE = mkdtempSync(join(tmpdir(), 'signalbox-bench-cache-'))
 const CACHED = { XDG_CACHE_HOME: CACHE }

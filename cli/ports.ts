@@ -2,7 +2,7 @@
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError } from '../core/errors.ts'
-import { transportNamed } from './project.ts'
+import { transportNamed } from './transport-named.ts'
 
 /**
  * Port 0 means any free one, and the same in all workers, which share it. A port that another program holds is found

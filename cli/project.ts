@@ -8,12 +8,9 @@ import { resolveOptions } from '../core/resource/option-values.ts'
 import { type ParsedProjectFile, parseProjectFile } from '../core/resource/project-file.ts'
 import { idOf, type Resource, type ResourceKind } from '../core/resource/resource.ts'
 import type { Settings } from '../core/resource/settings.ts'
-import { nearest } from '../core/schema.ts'
 import type { Profile } from '../core/security/policy.ts'
 import { type ReferenceSources, resolveReferences } from '../core/security/references.ts'
 import { TelemetryOptions } from '../core/telemetry/options.ts'
-import type { Transport } from '../core/transport.ts'
-import { transports } from '../transports/index.ts'
 import { resourceKinds } from './resource-kinds.ts'
 
 /**
@@ -94,16 +91,6 @@ export async function withSecrets(project: Project, secret: ReferenceSources['se
     resolveReferences(project.telemetry, sources, '/telemetry'),
   ])
   return { ...project, channels, connections, security, network, telemetry }
-}
-
-/** The transport of this name. Throws SIGNALBOX_TRANSPORT_UNKNOWN. */
-export function transportNamed(name: string): Transport {
-  const transport = transports.find(other => other.name === name)
-  if (transport) return transport
-  const names = transports.map(other => other.name)
-  const near = nearest(name, names)
-  const message = `there is no transport '${name}'${near ? `; did you mean '${near}'?` : ''} (there are: ${names.join(', ')})`
-  throw new SignalboxError('SIGNALBOX_TRANSPORT_UNKNOWN', message)
 }
 
 function configsOf(kind: ResourceKind, { resources, options }: ParsedProjectFile): EndpointConfig[] {

@@ -6,7 +6,7 @@ import { ServiceRegistry } from '../actors/service-registry.ts'
 import type { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
-import { transportNamed } from './project.ts'
+import { transportNamed } from './transport-named.ts'
 
 /** What the node tells each worker at its start. Options are valid, complete, and have their secrets filled in. */
 export interface BootConfig {

@@ -1,5 +1,5 @@
 /** What happens to a request: route, body, service, answer. */
-import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { idSource } from '../../core/clock.ts'
 import { SignalboxError } from '../../core/errors.ts'
@@ -17,12 +17,13 @@ import type { HttpChannelSettings } from './channel-options.ts'
 import { optionsHeaders } from './cors.ts'
 import { saneCid } from './head.ts'
 import { HttpInbound } from './inbound.ts'
+import { http } from './node-http.ts'
 import { Responder } from './responder.ts'
 import { type Match, type Route, RouteTable } from './routes.ts'
 import { MultipartReader, removeUploads, type UploadedFile, type UploadFolder } from './uploads.ts'
 import { type BodySpeed, Watchdog } from './watchdog.ts'
 
-const ALL_METHODS = METHODS.filter(method => method !== 'CONNECT').join(', ')
+const ALL_METHODS = http.METHODS.filter(method => method !== 'CONNECT').join(', ')
 const newCid = idSource()
 
 /** Serves requests by options that can change at any time: each request keeps those it started with. */

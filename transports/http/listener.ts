@@ -1,12 +1,13 @@
 /** The listening socket: TLS, time limits and connection caps, and malformed requests. */
 import { readFile } from 'node:fs/promises'
-import http, { type IncomingMessage, type ServerOptions, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
 import https from 'node:https'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import type { TransportContext } from '../../core/transport.ts'
 import type { HttpChannelSettings } from './channel-options.ts'
+import { http } from './node-http.ts'
 
 type OnRequest = (request: IncomingMessage, response: ServerResponse, expectsContinue?: boolean) => void
 
@@ -40,7 +41,7 @@ async function secureContext(tls: NonNullable<HttpChannelSettings['tls']>): Prom
 /** One listener. It listens once and is closed once. */
 export class Listener {
   readonly #context: TransportContext
-  readonly #server: http.Server | https.Server
+  readonly #server: Server | https.Server
   readonly #connections = new Map<string, number>()
   readonly #sockets = new Set<Socket>()
   #options: HttpChannelSettings
@@ -50,7 +51,7 @@ export class Listener {
   private constructor(
     options: HttpChannelSettings,
     context: TransportContext,
-    server: http.Server | https.Server,
+    server: Server | https.Server,
   ) {
     this.#options = options
     this.#context = context
@@ -72,7 +73,7 @@ export class Listener {
       requestTimeout: requestMs,
     }
     const { tls } = options
-    let server: http.Server | https.Server
+    let server: Server | https.Server
     try {
       server =
         tls === undefined

@@ -1,6 +1,6 @@
 /** Errors as problem details (RFC 9457). Server errors hide what is inside unless the channel exposes it. */
-import { STATUS_CODES } from 'node:http'
 import { ERRORS, type ErrorCode, type SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import { http } from './node-http.ts'
 
 /** An error, ready to be sent. */
 export interface Problem {
@@ -28,7 +28,7 @@ export function problemOf(thrown: unknown, context: ProblemContext): Problem {
   const status = error.status >= 400 && error.status <= 599 ? error.status : 500
   const open = status < 500 || context.expose
   const known = Object.hasOwn(ERRORS, error.code) ? ERRORS[error.code as ErrorCode] : undefined
-  const title = known?.what ?? STATUS_CODES[status] ?? 'Error'
+  const title = known?.what ?? http.STATUS_CODES[status] ?? 'Error'
   const problem = {
     type: `urn:signalbox:error:${error.code}`,
     title,

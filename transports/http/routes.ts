@@ -1,10 +1,10 @@
 /** The routes of a channel, compiled: which route a request belongs to, and what a path allows. */
-import { METHODS } from 'node:http'
 import { parse as parseQueryString } from 'node:querystring'
 import createRouter, { type HTTPMethod, type HTTPVersion, type Instance } from 'find-my-way'
 import { SignalboxError } from '../../core/errors.ts'
 import type { HttpChannelSettings, HttpRoute } from './channel-options.ts'
 import { type CorsPolicy, compileCors } from './cors.ts'
+import { http } from './node-http.ts'
 
 export type Query = Record<string, string | string[] | undefined>
 
@@ -44,7 +44,7 @@ export const EMPTY: Readonly<Record<string, never>> = Object.freeze(
   Object.create(null) as Record<string, never>,
 )
 
-const SERVED = METHODS.filter(method => method !== 'CONNECT')
+const SERVED = http.METHODS.filter(method => method !== 'CONNECT')
 /** Longer parameters do not match: it bounds the work of patterns. */
 const MAX_PARAMETER_LENGTH = 4096
 
