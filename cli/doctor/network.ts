@@ -1,7 +1,8 @@
 /** Checks of ports and of the network of the system. */
 import { readFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { type Project, transportNamed } from '../project.ts'
+import type { Project } from '../project.ts'
+import { transportNamed } from '../transport-named.ts'
 import type { Check } from './check.ts'
 
 interface Port {

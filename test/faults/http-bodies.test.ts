@@ -149,8 +149,11 @@ test('what a proxy in front could read in another way is refused, and nothing is
       const { status, text } = await sendRaw(probe)
       if ((status !== undefined && (status < 400 || status > 505)) || text.includes('HTTP/1.1 2'))
         accepted.push(`${JSON.stringify(probe.slice(0, 160))}: ${text.slice(0, 160)}`)
+      const { status: after, text: answer } = { status, text }
+      if (JSON.stringify(await bus.ask('smuggled')) !== JSON.stringify(before))
+        accepted.push(`acted upon what follows ${JSON.stringify(probe.slice(0, 300))}: ${after} ${answer.slice(0, 300)}`)
     }
-    assert.deepEqual(accepted, [])
+    assert.deepEqual(accepted.slice(0, 1), [])
   })
   assert.deepEqual(await bus.ask('smuggled'), before)
 })

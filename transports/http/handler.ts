@@ -89,7 +89,7 @@ export class HttpHandler {
     try {
       // Before anything is awaited: what follows on the connection has perhaps been read already.
       if (request.httpVersionMajor !== 1) throw versionNotSupported()
-      checkHost(request.rawHeaders, headers.host)
+      checkHost(request, headers.host)
       checkTransferEncoding(headers['transfer-encoding'])
       if (this.#inFlight > this.#options.maxInFlight) throw overloaded(this.#options.maxInFlight)
       const match = this.#routes.find(request.method!, request.url!, headers)
@@ -215,7 +215,9 @@ function parameters(match: Match): Record<string, unknown> | undefined {
 const HOST = /^[A-Za-z0-9.\-_~%!$&'()*+,;=:[\]]*$/
 
 /** A proxy may go by another Host than we do, so there is one and it is one (RFC 9112, 3.2). */
-function checkHost(rawHeaders: string[], host: string | undefined): void {
+function checkHost({ rawHeaders, httpVersionMinor }: IncomingMessage, host: string | undefined): void {
+  if (host === undefined && httpVersionMinor === 1)
+    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'there is no Host header')
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!

@@ -68,6 +68,8 @@ export class Listener {
     const { headersMs, requestMs } = options.timeouts
     const common: ServerOptions = {
       maxHeaderSize: options.limits.maxHeaderBytes,
+      // Node would refuse it, and act upon what follows on the connection; we do neither.
+      requireHostHeader: false,
       connectionsCheckingInterval: checkIntervalMs(headersMs),
       headersTimeout: Math.min(headersMs, requestMs),
       requestTimeout: requestMs,
