@@ -151,7 +151,9 @@ test('what a proxy in front could read in another way is refused, and nothing is
         accepted.push(`${JSON.stringify(probe.slice(0, 160))}: ${text.slice(0, 160)}`)
       const { status: after, text: answer } = { status, text }
       if (JSON.stringify(await bus.ask('smuggled')) !== JSON.stringify(before))
-        accepted.push(`acted upon what follows ${JSON.stringify(probe.slice(0, 300))}: ${after} ${answer.slice(0, 300)}`)
+        accepted.push(
+          `acted upon what follows ${JSON.stringify(probe.slice(0, 300))}: ${after} ${answer.slice(0, 300)}`,
+        )
     }
     assert.deepEqual(accepted.slice(0, 1), [])
   })

@@ -216,16 +216,18 @@ const HOST = /^[A-Za-z0-9.\-_~%!$&'()*+,;=:[\]]*$/
 
 /** A proxy may go by another Host than we do, so there is one and it is one (RFC 9112, 3.2). */
 function checkHost({ rawHeaders, httpVersionMinor }: IncomingMessage, host: string | undefined): void {
-  if (host === undefined && httpVersionMinor === 1)
-    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'there is no Host header')
+  if (host === undefined && httpVersionMinor === 1) throw badHost('there is no Host header')
   let count = 0
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i]!
     if (name.length === 4 && (name === 'Host' || name.toLowerCase() === 'host')) count++
   }
-  if (count > 1) throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'there is more than one Host header')
-  if (host !== undefined && !HOST.test(host))
-    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', 'the Host header is not a host')
+  if (count > 1) throw badHost('there is more than one Host header')
+  if (host !== undefined && !HOST.test(host)) throw badHost('the Host header is not a host')
+}
+
+function badHost(message: string): SignalboxError {
+  return new SignalboxError('SIGNALBOX_FORMAT_INVALID', message, { details: { endsConnection: true } })
 }
 
 /** A body whose end is not certain is how requests are smuggled (RFC 9112, 6.1 and 11.2). */

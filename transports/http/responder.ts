@@ -213,7 +213,9 @@ export class Responder {
     if (cors !== undefined) addCorsHeaders(problem.headers, cors, request.headers.origin)
     problem.headers.push('content-length', String(Buffer.byteLength(problem.body)))
     const unread = isUnread(request, expectsContinue)
-    if (unread || this.#draining || LAST_STATUS.has(problem.status)) this.#endConnection(response)
+    // Who sends no host, or one that is none, is not to be trusted with where its requests end.
+    const doubtful = error instanceof SignalboxError && error.details?.endsConnection === true
+    if (unread || doubtful || this.#draining || LAST_STATUS.has(problem.status)) this.#endConnection(response)
     else if (!request.complete) new DiscardGuard(request, this.#speed)
     response.writeHead(problem.status, problem.headers)
     if (unread && problem.status !== 408) this.#endAfterLinger(request, response, problem.body)
