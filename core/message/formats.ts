@@ -7,7 +7,7 @@ import { msgpack } from './msgpack.ts'
 import { decodeUtf8 } from './text.ts'
 import { buildXml, parseXml, xmlToObject } from './xml.ts'
 
-export type { BodyLimits } from './format.ts'
+export type { BodyLimits, FormatCodec } from './format.ts'
 
 const xml: FormatCodec = {
   mediaTypes: ['application/xml', 'text/xml'],
@@ -64,11 +64,19 @@ export function mediaTypeOf(format: BodyFormat): string {
  *
  * Throws SIGNALBOX_FORMAT_INVALID (details `line` and `column`, `offset` in MessagePack) or SIGNALBOX_FORMAT_LIMIT.
  */
-export function parseBody(format: BodyFormat, bytes: Buffer, limits: BodyLimits): unknown {
-  return FORMATS[format].parse(bytes, limits)
+export function parseBody(format: BodyFormat, bytes: Buffer, limits: BodyLimits, options?: object): unknown {
+  return codecOf(format).parse(bytes, limits, options)
 }
 
 /** Writes a body: text in UTF-8 as a string, MessagePack as bytes. Throws SIGNALBOX_CODEC_UNENCODABLE. */
-export function buildBody(format: BodyFormat, value: unknown): string | Buffer {
-  return FORMATS[format].build(value)
+export function buildBody(format: BodyFormat, value: unknown, options?: object): string | Buffer {
+  return codecOf(format).build(value, options)
+}
+
+/**
+ * Everything a format can do, by its name: options with their schema, and records as streams. Options must have
+ * been checked against that schema.
+ */
+export function codecOf(format: BodyFormat): FormatCodec {
+  return FORMATS[format]
 }
