@@ -348,6 +348,31 @@ export const ERRORS = {
     what: 'The store cannot be opened, read or written, or was closed.',
     fix: 'See the message: usually the permissions of the folder or a file in its place.',
   },
+  // Queues and topics
+  SIGNALBOX_MESSAGE_INVALID: {
+    status: 400,
+    retryable: false,
+    what: 'A message has properties that a queue or topic cannot keep.',
+    fix: 'Mend the property named in the message: id, key, priority, delay, expiry, headers or size.',
+  },
+  SIGNALBOX_LOG_FULL: {
+    status: 429,
+    retryable: true,
+    what: 'The queue or topic holds as many messages, or bytes, as its limit allows.',
+    fix: 'Let consumers catch up, add consumers, raise maxMessages or maxBytes, or set overflow to dropOldest.',
+  },
+  SIGNALBOX_LEASE_LOST: {
+    status: 409,
+    retryable: false,
+    what: 'A consumer settled a message that it does not have any more.',
+    fix: 'Settle within the lease, extend it while you work, or set a longer leaseMs; the message is delivered again.',
+  },
+  SIGNALBOX_SUBSCRIPTION_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    what: 'The queue or topic has no subscription of this name.',
+    fix: 'Subscribe first; `signalbox topics` lists the subscriptions that there are.',
+  },
   // Node
   SIGNALBOX_CONFIG_INVALID: {
     status: 400,
