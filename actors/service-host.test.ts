@@ -20,6 +20,7 @@ function hosting(type: ServiceClass) {
       ask: (to, payload, options) => system.ask(`service/${to}`, payload, options),
       tell: (to, payload, options) => system.tell(`service/${to}`, payload, options),
       connection: () => assert.fail('no connections here'),
+      keep: () => assert.fail('nothing is kept here'),
       cpu: () => assert.fail('no CPU work here'),
     })
     system.spawn(`service/${name}`, serviceActor(system, runner))

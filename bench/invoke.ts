@@ -100,6 +100,7 @@ function startServices(services: Record<string, ServiceClass>): ActorSystem {
     connection: () => {
       throw new Error('this benchmark has no connections')
     },
+    keep: () => Promise.reject(new Error('this benchmark keeps nothing')),
     cpu: () => Promise.reject(new Error('this benchmark has no CPU work')),
   }
   for (const [name, type] of Object.entries(services)) {

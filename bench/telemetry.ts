@@ -51,6 +51,7 @@ function startSystem(): ActorSystem {
     connection: () => {
       throw new Error('no connections here')
     },
+    keep: () => Promise.reject(new Error('this benchmark keeps nothing')),
     cpu: () => Promise.reject(new Error('no CPU pool here')),
   }
   const runner = new ServiceRunner('echo', Echo, ports)

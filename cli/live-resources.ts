@@ -6,13 +6,23 @@
 import type { ChangeView } from '../actors/admin/operator.ts'
 import type { DeployWorker } from '../actors/deployer.ts'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
+import type { SubscriptionResource } from '../actors/messages/options.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import { diff } from '../core/resource/diff.ts'
 import { resolveOptions } from '../core/resource/option-values.ts'
-import { idOf, type Resource, type ResourceKinds, secretsOf } from '../core/resource/resource.ts'
+import {
+  idOf,
+  RESOURCE_KINDS,
+  type Resource,
+  type ResourceKind,
+  type ResourceKinds,
+  secretsOf,
+} from '../core/resource/resource.ts'
 import type { ReferenceSources } from '../core/security/references.ts'
 import type { Change, Store, StoreRecord } from '../core/store/store.ts'
 import type { Logger } from '../core/telemetry/log.ts'
+import type { KeeperConfig } from './keeper-boot.ts'
+import { consumerOf, consumersOf, isKept, type KeptKind, keeperConfig, needsKeeper } from './kept.ts'
 import { withPort } from './ports.ts'
 import type { BootConfig } from './worker-boot.ts'
 
@@ -24,21 +34,30 @@ export interface LiveResourcesOptions {
   sources: ReferenceSources
   /** The workers that run now. */
   workers: () => DeployWorker[]
+  /** Starts the keeper, unless it runs. */
+  keeper: () => Promise<DeployWorker>
+  /** Where the keeper keeps everything. */
+  keptFolder: string
   log: Logger
 }
 
 /** One step of a change on a worker, and what takes it back. */
 interface Step {
+  /** Every worker does it, or the keeper alone. */
+  on: 'workers' | 'keeper'
   verb: string
   payload: unknown
   undo: { verb: string; payload: unknown } | undefined
 }
+
+type Action = Pick<Step, 'on' | 'verb' | 'payload'>
 
 export class LiveResources {
   readonly #options: LiveResourcesOptions
   readonly #records = new Map<string, StoreRecord<Resource>>()
   #queue: Promise<unknown> = Promise.resolve()
   #current: BootConfig | undefined
+  #keeper: KeeperConfig | undefined
 
   constructor(options: LiveResourcesOptions) {
     this.#options = options
@@ -53,6 +72,11 @@ export class LiveResources {
   /** What a worker is started with now. */
   get current(): BootConfig | undefined {
     return this.#current
+  }
+
+  /** What the keeper is started with now. */
+  get keeper(): KeeperConfig | undefined {
+    return this.#keeper
   }
 
   /** The workers run this from the start on. */
@@ -84,13 +108,13 @@ export class LiveResources {
 
   /** What the resources say that a worker is started with. */
   async bootConfig(root: string): Promise<BootConfig> {
-    const of = (kind: string) => this.#resources().filter(resource => resource.kind === kind)
-    return {
-      root,
-      security: await Promise.all(of('security').map(resource => this.#resolved(resource))),
-      connections: await Promise.all(of('connection').map(resource => this.#resolved(resource))),
-      channels: await Promise.all(of('channel').map(resource => this.#resolved(resource))),
+    const complete: Partial<Record<ResourceKind, EndpointConfig[]>> = {}
+    for (const resource of this.#resources()) {
+      complete[resource.kind] = [...(complete[resource.kind] ?? []), await this.#resolved(resource)]
     }
+    this.#keeper = needsKeeper(complete) ? keeperConfig(this.#options.keptFolder, complete) : undefined
+    const { security = [], connection = [], channel = [] } = complete
+    return { root, security, connections: connection, channels: channel, consumers: consumersOf(complete) }
   }
 
   /**
@@ -154,12 +178,49 @@ export class LiveResources {
     const after = new Map(wanted.map(resource => [idOf(resource), resource]))
     const changed = (kind: string) => changes.filter(({ id }) => id.startsWith(`${kind}/`))
     if (changed('security').length > 0) steps.push(await this.#securityStep(wanted))
-    for (const kind of ['connection', 'channel'] as const) {
+    for (const kind of RESOURCE_KINDS) {
+      if (kind === 'security') continue
       for (const { id, action } of changed(kind)) {
         const before = this.#records.get(id)?.value
-        steps.push(await this.#endpointStep(kind, action === 'delete' ? undefined : after.get(id), before))
+        const next = action === 'delete' ? undefined : after.get(id)
+        if (isKept(kind)) steps.push(...(await this.#keptSteps(kind, next, before)))
+        else steps.push(await this.#endpointStep(kind, next, before))
       }
     }
+    // What others need comes before them, and goes after them.
+    const removals = steps.filter(({ verb }) => verb.startsWith('remove'))
+    return [...steps.filter(({ verb }) => !verb.startsWith('remove')), ...removals.reverse()]
+  }
+
+  /** The keeper opens a queue before the workers consume from it. */
+  async #keptSteps(
+    kind: KeptKind,
+    wanted: Resource | undefined,
+    before: Resource | undefined,
+  ): Promise<Step[]> {
+    const [next, old] = await Promise.all([
+      wanted && this.#resolved(wanted),
+      before && this.#resolved(before),
+    ])
+    const steps: Step[] = []
+    if (next && old && kind === 'subscription' && topicOf(next) !== topicOf(old)) {
+      steps.push({ on: 'keeper', ...removeKept(kind, old), undo: putKept(kind, old) })
+    }
+    steps.push({
+      on: 'keeper',
+      ...(next ? putKept(kind, next) : removeKept(kind, old!)),
+      undo: old && topicOf(old) === topicOf(next ?? old) ? putKept(kind, old) : removeKept(kind, next!),
+    })
+    const consumer = next && consumerOf(kind, next)
+    const oldConsumer = old && consumerOf(kind, old)
+    if (!consumer && !oldConsumer) return steps
+    const put = (payload: unknown) => ({ verb: 'putConsumer', payload })
+    const remove = (payload: unknown) => ({ verb: 'removeConsumer', payload })
+    steps.push({
+      on: 'workers',
+      ...(consumer ? put(consumer) : remove(oldConsumer)),
+      undo: oldConsumer ? put(oldConsumer) : remove(consumer),
+    })
     return steps
   }
 
@@ -169,6 +230,7 @@ export class LiveResources {
         resources.filter(({ kind }) => kind === 'security').map(resource => this.#resolved(resource)),
       )
     return {
+      on: 'workers',
       verb: 'putSecurity',
       payload: await configs(wanted),
       undo: { verb: 'putSecurity', payload: await configs(this.#resources()) },
@@ -187,8 +249,13 @@ export class LiveResources {
       : { verb: remove, payload: wanted!.name }
     const running = this.#current?.channels.find(({ name }) => name === wanted?.name)
     return wanted
-      ? { verb: put, payload: await withPortOf(await this.#resolved(wanted), kind, running), undo: restore }
-      : { verb: remove, payload: before!.name, undo: restore }
+      ? {
+          on: 'workers',
+          verb: put,
+          payload: await withPortOf(await this.#resolved(wanted), kind, running),
+          undo: restore,
+        }
+      : { on: 'workers', verb: remove, payload: before!.name, undo: restore }
   }
 
   /** One worker goes first; the others follow only when it could do all. */
@@ -199,10 +266,11 @@ export class LiveResources {
     const done: Step[] = []
     try {
       for (const step of steps) {
-        await first.request(step.verb, step.payload)
+        const worker = step.on === 'keeper' ? await this.#options.keeper() : first
+        await worker.request(step.verb, step.payload)
         done.push(step)
       }
-      await Promise.all(others.map(worker => runAll(worker, steps)))
+      await Promise.all(others.map(worker => runAll(worker, ofWorkers(steps))))
     } catch (thrown) {
       await this.#undo(done, [first, ...others])
       throw toSignalboxError(thrown, 'SIGNALBOX_ACTOR_FAILED')
@@ -210,12 +278,12 @@ export class LiveResources {
   }
 
   async #undo(steps: readonly Step[], workers: readonly DeployWorker[]): Promise<void> {
-    const back = steps.toReversed().flatMap(({ undo }) => undo ?? [])
-    for (const worker of workers) {
-      await runAll(worker, back).catch(error =>
-        this.#options.log.error({ err: error }, 'a change could not be taken back; the worker is replaced'),
-      )
-    }
+    const back = steps.toReversed().flatMap(({ on, undo }): Action[] => (undo ? [{ on, ...undo }] : []))
+    const failed = (error: unknown) =>
+      this.#options.log.error({ err: error }, 'a change could not be taken back; the worker is replaced')
+    for (const worker of workers) await runAll(worker, ofWorkers(back)).catch(failed)
+    const kept = back.filter(({ on }) => on === 'keeper')
+    if (kept.length > 0) await runAll(await this.#options.keeper(), kept).catch(failed)
   }
 
   async #store(
@@ -254,11 +322,27 @@ export class LiveResources {
   }
 }
 
-async function runAll(
-  worker: DeployWorker,
-  steps: readonly { verb: string; payload: unknown }[],
-): Promise<void> {
+async function runAll(worker: DeployWorker, steps: readonly Action[]): Promise<void> {
   for (const { verb, payload } of steps) await worker.request(verb, payload)
+}
+
+function ofWorkers<T extends Action>(steps: readonly T[]): T[] {
+  return steps.filter(({ on }) => on === 'workers')
+}
+
+function putKept(kind: KeptKind, config: EndpointConfig): { verb: string; payload: unknown } {
+  const verb = { queue: 'putQueue', topic: 'putTopic', subscription: 'putSubscription' }[kind]
+  return { verb, payload: config }
+}
+
+function removeKept(kind: KeptKind, { name, options }: EndpointConfig): { verb: string; payload: unknown } {
+  if (kind !== 'subscription') return { verb: 'removeLog', payload: { kind, name } }
+  return { verb: 'removeSubscription', payload: { name, topic: topicOf({ options }) } }
+}
+
+/** Undefined for what is no subscription. */
+function topicOf({ options }: { options: unknown }): string | undefined {
+  return (options as Partial<SubscriptionResource>).topic
 }
 
 /** A channel on any free port keeps the one it has; a new one gets the same in all workers. */

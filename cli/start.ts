@@ -1,4 +1,5 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
+import { join } from 'node:path'
 import { Deployer } from '../actors/deployer.ts'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
@@ -7,6 +8,7 @@ import type { Static } from '../core/schema.ts'
 import type { ReferenceSources } from '../core/security/references.ts'
 import { createLogger } from '../core/telemetry/log.ts'
 import { type TelemetryOptions, telemetrySettings } from '../core/telemetry/options.ts'
+import { isKept } from './kept.ts'
 import { LiveResources } from './live-resources.ts'
 import { bootFromState, openAdmin } from './operate.ts'
 import { withPort } from './ports.ts'
@@ -68,9 +70,12 @@ async function run(
       kinds: resourceKinds,
       sources: { secret },
       workers: running,
+      keeper: () => node.host.startKeeper(),
+      keptFolder: join(state.folder, 'messages'),
       log,
     })
   const first = live ? await bootFromState(live, state, written, log) : configOf(project)
+  const kept = live ? live.keeper : keptNowhere(project)
   const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
   const current = (): BootConfig => live?.current ?? config
   live?.begin(config)
@@ -80,6 +85,11 @@ async function run(
     nodeId: project.node,
     boot: siblingModule(import.meta.url, 'worker-boot'),
     config: current,
+    keeper: {
+      boot: siblingModule(import.meta.url, 'keeper-boot'),
+      config: () => live?.keeper,
+      atStart: kept !== undefined,
+    },
     // Before the first workers are there nothing is known that they could have missed.
     onReady: async worker => deployer?.welcome(worker),
     log,
@@ -104,7 +114,15 @@ async function run(
 }
 
 function configOf({ root, security, channels, connections }: Project): BootConfig {
-  return { root, security, channels, connections }
+  return { root, security, channels, connections, consumers: [] }
+}
+
+/** Without a folder for its state a node can keep nothing. */
+function keptNowhere({ resources }: Project): undefined {
+  const kept = resources.find(({ kind }) => isKept(kind))
+  if (!kept) return undefined
+  const message = `${kept.kind} ${kept.name} needs a folder to keep its messages in, and this node has none`
+  throw new SignalboxError('SIGNALBOX_USAGE', message)
 }
 
 async function noSecrets(name: string): Promise<never> {

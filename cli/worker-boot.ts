@@ -2,6 +2,9 @@
 import { join } from 'node:path'
 import { ChannelSecurity, type SecurityConfig } from '../actors/channel-security.ts'
 import { type EndpointConfig, EndpointRegistry } from '../actors/endpoint-registry.ts'
+import type { ConsumerConfig } from '../actors/messages/consumer.ts'
+import { ConsumerRegistry } from '../actors/messages/consumer-registry.ts'
+import { keeping } from '../actors/messages/keeping.ts'
 import { ServiceRegistry } from '../actors/service-registry.ts'
 import type { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
@@ -14,6 +17,8 @@ export interface BootConfig {
   security: SecurityConfig[]
   connections: EndpointConfig[]
   channels: EndpointConfig[]
+  /** Who hands the messages of queues and subscriptions to services. */
+  consumers: ConsumerConfig[]
   /** Service files without which the worker must not start; of others that do not load the rest goes on. */
   mustLoad?: string[]
 }
@@ -33,8 +38,12 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   for (const connection of config.connections) endpoints.putConnection(connection)
   reportErrors(worker, await services.start(), config.mustLoad ?? [])
   for (const channel of config.channels) await endpoints.putChannel(channel)
+  const consumers = new ConsumerRegistry(worker)
+  for (const consumer of config.consumers) consumers.put(consumer)
   return {
-    drain: handover => endpoints.drain(handover),
+    drain: async handover => {
+      await Promise.all([endpoints.drain(handover), consumers.drain()])
+    },
     requests: {
       services: () => services.list(),
       prepareService: ({ file, version, path }: ServiceRequest) => services.prepare(file, version, path),
@@ -45,6 +54,8 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
       removeChannel: (name: string) => endpoints.removeChannel(name),
       putConnection: (connection: EndpointConfig) => endpoints.putConnection(connection),
       removeConnection: (name: string) => endpoints.removeConnection(name),
+      putConsumer: (consumer: ConsumerConfig) => consumers.put(consumer),
+      removeConsumer: (consumer: ConsumerConfig) => consumers.remove(consumer),
       putSecurity: (definitions: SecurityConfig[]) => security.replace(definitions),
     },
   }
@@ -67,6 +78,7 @@ function servicePorts(worker: WorkerContext, endpoints: EndpointRegistry): Servi
     log: worker.log,
     ask: (service, payload, options) => system.ask(`service/${service}`, payload, options),
     tell: (service, payload, options) => system.tell(`service/${service}`, payload, options),
+    keep: keeping(system),
     connection: (name, caller) => endpoints.connection(name, caller),
     cpu: (file, payload, timeoutMs, signal) => worker.cpu(file, payload, timeoutMs, signal),
   }

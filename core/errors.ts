@@ -361,6 +361,12 @@ export const ERRORS = {
     what: 'The queue or topic holds as many messages, or bytes, as its limit allows.',
     fix: 'Let consumers catch up, add consumers, raise maxMessages or maxBytes, or set overflow to dropOldest.',
   },
+  SIGNALBOX_LOG_NOT_EMPTY: {
+    status: 409,
+    retryable: false,
+    what: 'A queue or topic is to be removed that still holds messages.',
+    fix: 'Let consumers finish, or purge it first; nothing was removed.',
+  },
   SIGNALBOX_LEASE_LOST: {
     status: 409,
     retryable: false,

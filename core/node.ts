@@ -6,7 +6,7 @@ import { createLogger, type Logger } from './telemetry/log.ts'
 import { NodeTelemetry } from './telemetry/node-telemetry.ts'
 import type { TelemetrySettings } from './telemetry/options.ts'
 import { CpuPool } from './worker/cpu-pool.ts'
-import { WorkerHost, type WorkerLimits } from './worker/host.ts'
+import { type HostOptions, WorkerHost, type WorkerLimits } from './worker/host.ts'
 import type { HostedWorker } from './worker/hosted-worker.ts'
 
 export interface NodeOptions {
@@ -18,6 +18,8 @@ export interface NodeOptions {
   boot: URL
   /** Plain data for the boot module, or a function that gives it at each start of a worker. */
   config?: unknown
+  /** Boot module of the worker for queues, topics and schedules, and its data; it starts when {@link WorkerHost.startKeeper} is called. */
+  keeper?: HostOptions['keeper']
   /** Called when a worker has become ready; it counts as ready when this has resolved. */
   onReady?: (worker: HostedWorker) => Promise<void>
   limits?: WorkerLimits
@@ -58,6 +60,7 @@ export class Node {
       workers: options.workers ?? availableParallelism(),
       boot: options.boot,
       config: typeof options.config === 'function' ? (options.config as () => unknown) : () => options.config,
+      keeper: options.keeper,
       onReady: options.onReady,
       limits: options.limits,
       router: this.#router,
@@ -67,7 +70,7 @@ export class Node {
     })
     const around = {
       id: this.id,
-      workers: () => this.host.workers,
+      workers: () => this.host.all,
       replaced: () => this.host.replaced,
       peers: () => this.#router.peers().length,
       log,
@@ -105,7 +108,7 @@ export class Node {
 
   /** Plain data on the node, its workers and their actors. */
   async inspect(): Promise<NodeView> {
-    const workers = this.host.workers.map(async worker => ({
+    const workers = this.host.all.map(async worker => ({
       slot: worker.slot,
       place: worker.place,
       state: worker.state,

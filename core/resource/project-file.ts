@@ -7,6 +7,8 @@ import {
   type CheckContext,
   idOf,
   inspectEntry,
+  ONLY_TYPE,
+  RESOURCE_LISTS,
   type Resource,
   type ResourceKind,
   type ResourceKinds,
@@ -17,13 +19,6 @@ import { SETTINGS, type Settings, SettingsSchema, type SettingsSchemas } from '.
 const MAX_CHARS = 4 * 1024 * 1024
 /** How many values aliases may stand for: more is an attempt to fill the memory. */
 const MAX_ALIASES = 100
-
-/** The lists of the file by the kind of their resources, in the order in which `export` writes them. */
-const LISTS: readonly [key: string, kind: ResourceKind][] = [
-  ['security', 'security'],
-  ['connections', 'connection'],
-  ['channels', 'channel'],
-]
 
 /** What a file says, as it was written: references are references, defaults are left out. */
 export interface ProjectFile {
@@ -84,7 +79,7 @@ export function writeProjectFile(
 ): string {
   const file: Record<string, unknown> = {}
   for (const key of Object.keys(SETTINGS)) if (settings[key] !== undefined) file[key] = settings[key]
-  for (const [key, kind] of LISTS) {
+  for (const { key, kind } of RESOURCE_LISTS) {
     const list = resources.filter(resource => resource.kind === kind).sort(byName)
     if (list.length > 0) file[key] = list.map(entryOf)
   }
@@ -96,10 +91,10 @@ function byName(a: Resource, b: Resource): number {
   return a.name < b.name ? -1 : 1
 }
 
-function entryOf({ name, type, security, options }: Resource): Record<string, unknown> {
+function entryOf({ kind, name, type, security, options }: Resource): Record<string, unknown> {
   return {
     name,
-    type,
+    ...(type !== ONLY_TYPE[kind] && { type }),
     ...(security && security.length > 0 && { security }),
     ...(!isEmpty(options) && { options }),
   }
@@ -149,7 +144,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function withoutLists(file: unknown): unknown {
   if (!isRecord(file)) return file
   const rest = new Map(Object.entries(file))
-  for (const [key] of LISTS) {
+  for (const { key } of RESOURCE_LISTS) {
     const list = rest.get(key)
     if (list === null) rest.delete(key)
     else if (Array.isArray(list) && list.length <= 10_000) rest.set(key, [])
@@ -174,7 +169,7 @@ function resourcesOf(
     securityNames: namesOf(listOf(file, 'security')),
     ...(environment && { environment }),
   }
-  for (const [key, kind] of LISTS) {
+  for (const { key, kind } of RESOURCE_LISTS) {
     const seen = new Set<unknown>()
     for (const [index, entry] of listOf(file, key).entries()) {
       const place = `/${key}/${index}`
@@ -204,7 +199,7 @@ function namesOf(list: readonly unknown[]): string[] {
 function resourceOf(kind: ResourceKind, { name, type, options, security }: Partial<Resource>): Resource {
   return {
     kind,
-    type: type!,
+    type: type ?? ONLY_TYPE[kind]!,
     name: name!,
     options: options ?? {},
     ...(security && security.length > 0 && { security }),

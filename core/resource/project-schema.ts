@@ -1,16 +1,16 @@
 /** The JSON Schema of `signalbox.yaml`, for editors: they complete and check the options of every type. */
 import type { TSchema } from '../schema.ts'
 import { acceptReferences } from './reference-schema.ts'
-import { ENTRY_SCHEMAS, type ResourceKind, type ResourceKinds } from './resource.ts'
+import {
+  ENTRY_SCHEMAS,
+  ONLY_TYPE,
+  RESOURCE_LISTS,
+  type ResourceKind,
+  type ResourceKinds,
+} from './resource.ts'
 import { SettingsSchema, type SettingsSchemas } from './settings.ts'
 
 type JsonSchema = Record<string, unknown>
-
-const LISTS: readonly [key: string, kind: ResourceKind, description: string][] = [
-  ['security', 'security', 'Ways of proving who sends a message.'],
-  ['connections', 'connection', 'Where messages go out.'],
-  ['channels', 'channel', 'Where messages come in.'],
-]
 
 /**
  * One schema (JSON Schema draft-07, which editors know best) for the whole file, with a branch for each type. A
@@ -18,15 +18,14 @@ const LISTS: readonly [key: string, kind: ResourceKind, description: string][] =
  */
 export function projectFileSchema(kinds: ResourceKinds, { telemetry }: SettingsSchemas = {}): JsonSchema {
   const { properties, ...rest } = plain(acceptReferences(SettingsSchema))
-  const lists = LISTS.map(([key, kind, description]) => [
+  const lists = RESOURCE_LISTS.map(({ key, kind, description }) => [
     key,
     { description, type: ['array', 'null'], items: entrySchema(kind, kinds) },
   ])
   return {
     $schema: 'http://json-schema.org/draft-07/schema#',
     title: 'signalbox.yaml',
-    description:
-      'A project of Signalbox: the settings of a node, its channels, connections and security definitions.',
+    description: 'A project of Signalbox: the settings of a node and everything that is configured on it.',
     ...rest,
     properties: {
       ...(properties as JsonSchema),
@@ -50,7 +49,10 @@ function entrySchema(kind: ResourceKind, kinds: ResourceKinds): JsonSchema {
 function branch(kind: ResourceKind, type: string, kinds: ResourceKinds): JsonSchema {
   const options = plain(acceptReferences(kinds.schemaOf(kind, type)!))
   return {
-    if: { required: ['type'], properties: { type: { const: type } } },
+    if: {
+      ...(type !== ONLY_TYPE[kind] && { required: ['type'] }),
+      properties: { type: { const: type } },
+    },
     // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
     then: { properties: { options }, ...(options.required !== undefined && { required: ['options'] }) },
   }

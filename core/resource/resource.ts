@@ -5,9 +5,26 @@ import { secretPointers } from '../security/secret-paths.ts'
 import { type Environment, type InspectedOptions, inspectOptions } from './option-values.ts'
 
 /** The kinds of resources, in the order in which they depend on each other. */
-export const RESOURCE_KINDS = ['security', 'connection', 'channel'] as const
+export const RESOURCE_KINDS = ['security', 'connection', 'queue', 'topic', 'subscription', 'channel'] as const
 
 export type ResourceKind = (typeof RESOURCE_KINDS)[number]
+
+/** The lists of a project file, in the order in which `export` writes them. */
+export const RESOURCE_LISTS: readonly { key: string; kind: ResourceKind; description: string }[] = [
+  { key: 'security', kind: 'security', description: 'Ways of proving who sends a message.' },
+  { key: 'connections', kind: 'connection', description: 'Where messages go out.' },
+  { key: 'queues', kind: 'queue', description: 'Messages kept for one consumer each.' },
+  { key: 'topics', kind: 'topic', description: 'Messages kept for everyone who subscribes.' },
+  { key: 'subscriptions', kind: 'subscription', description: 'Who gets the messages of a topic.' },
+  { key: 'channels', kind: 'channel', description: 'Where messages come in.' },
+]
+
+/** The type of kinds that have only one; it may be left out. */
+export const ONLY_TYPE: Readonly<Partial<Record<ResourceKind, string>>> = {
+  queue: 'durable',
+  topic: 'durable',
+  subscription: 'durable',
+}
 
 /** A resource as the operator wrote it: secrets are references, defaults are left out. */
 export interface Resource {
@@ -55,21 +72,28 @@ const SECURITY = Type.Optional(
   }),
 )
 
+const DURABLE = {
+  ...ENTRY,
+  type: Type.Optional(Type.Literal('durable', { default: 'durable', description: 'May be left out.' })),
+}
+const closed = { additionalProperties: false }
+
 /** Schemas of resources without their kind, as they stand in a file; options are not looked into. */
 export const ENTRY_SCHEMAS: Readonly<Record<ResourceKind, TSchema>> = {
-  channel: Type.Object({ ...ENTRY, security: SECURITY }, { additionalProperties: false }),
-  connection: Type.Object(ENTRY, { additionalProperties: false }),
+  channel: Type.Object({ ...ENTRY, security: SECURITY }, closed),
+  connection: Type.Object(ENTRY, closed),
   security: Type.Object(
     { ...ENTRY, type: Type.String({ maxLength: 128, description: 'Type of the definition, e.g. apiKey.' }) },
-    { additionalProperties: false },
+    closed,
   ),
+  queue: Type.Object(DURABLE, closed),
+  topic: Type.Object(DURABLE, closed),
+  subscription: Type.Object(DURABLE, closed),
 }
 
-const validators = {
-  channel: compileSchema(ENTRY_SCHEMAS.channel),
-  connection: compileSchema(ENTRY_SCHEMAS.connection),
-  security: compileSchema(ENTRY_SCHEMAS.security),
-}
+const validators = Object.fromEntries(
+  RESOURCE_KINDS.map(kind => [kind, compileSchema(ENTRY_SCHEMAS[kind])]),
+) as Record<ResourceKind, ReturnType<typeof compileSchema>>
 
 /** The id of a resource, e.g. `channel/http/public`. */
 export function idOf({ kind, type, name }: Pick<Resource, 'kind' | 'type' | 'name'>): string {
@@ -108,7 +132,8 @@ export function inspectEntry(
   { securityNames, environment }: CheckContext = {},
 ): InspectedOptions {
   const violations = validators[kind](entry) ?? []
-  const { type, options, security } = (entry ?? {}) as Partial<Record<keyof Resource, unknown>>
+  const given = (entry ?? {}) as Partial<Record<keyof Resource, unknown>>
+  const { type = ONLY_TYPE[kind], options, security } = given
   if (Array.isArray(security) && securityNames) violations.push(...unknownSecurity(security, securityNames))
   if (typeof type !== 'string') return { violations, options: undefined }
   const schema = kinds.schemaOf(kind, type)
@@ -142,9 +167,10 @@ function unknownSecurity(names: readonly unknown[], known: readonly string[]): S
 
 function unknownType(kind: ResourceKind, type: string, kinds: ResourceKinds): string {
   const known = kinds.types(kind)
-  const noun = kind === 'security' ? 'type' : 'transport'
+  const isEndpoint = kind === 'channel' || kind === 'connection'
+  const noun = isEndpoint ? 'transport' : 'type'
   const other = kind === 'channel' ? 'connection' : 'channel'
-  if (kind !== 'security' && kinds.types(other).includes(type))
+  if (isEndpoint && kinds.types(other).includes(type))
     return `transport ${type} has no ${kind}s (there are: ${known.join(', ')})`
   const near = nearest(type.slice(0, 128), known)
   return `there is no ${noun} '${type}'${near ? `; did you mean '${near}'?` : ''} (there are: ${known.join(', ')})`

@@ -1,6 +1,6 @@
 /** The settings of a node in `signalbox.yaml`: everything there that is not a resource. */
 import { type Static, type TSchema, Type } from '../schema.ts'
-import { ResourceName } from './resource.ts'
+import { RESOURCE_LISTS, ResourceName } from './resource.ts'
 
 const closed = { additionalProperties: false }
 
@@ -109,7 +109,7 @@ const List = Type.Optional(Type.Array(Type.Unknown(), { maxItems: 10_000 }))
 
 /** The schema of the settings; lists of resources are let through. */
 export const SettingsSchema = Type.Object(
-  { ...SETTINGS, channels: List, connections: List, security: List },
+  { ...SETTINGS, ...Object.fromEntries(RESOURCE_LISTS.map(({ key }) => [key, List])) },
   closed,
 )
 

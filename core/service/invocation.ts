@@ -11,8 +11,10 @@ import type {
   CallOptions,
   ChannelInfo,
   Identity,
+  KeepOptions,
   ParallelCall,
   ParallelResult,
+  Receipt,
   Request,
   ResponseHead,
   ServiceContext,
@@ -24,6 +26,13 @@ export interface ServicePorts {
   readonly log: Logger
   ask(service: string, payload: unknown, options: AskOptions): Promise<unknown>
   tell(service: string, payload: unknown, options: AskOptions): Promise<void> | undefined
+  /** Has a message kept by a queue or topic. `from`: the service that sends it. */
+  keep(
+    kind: 'queue' | 'topic',
+    name: string,
+    message: { payload: unknown; options: KeepOptions; from: string },
+    context: AskOptions,
+  ): Promise<Receipt>
   /** The connection for one message: its calls carry the correlation id and the trace. */
   connection(name: string, caller: Caller): Connection
   cpu(file: string, payload: unknown, timeoutMs: number, signal: AbortSignal): Promise<unknown>
@@ -108,6 +117,16 @@ export class Invocation implements ServiceContext {
         ? { service, ok: true, value: result.value }
         : { service, ok: false, error: toSignalboxError(result.reason, 'SIGNALBOX_SERVICE_FAILED') }
     })
+  }
+
+  publish(topic: string, payload?: unknown, options: KeepOptions = {}): Promise<Receipt> {
+    const message = { payload, options, from: this.#service }
+    return this.#ports.keep('topic', topic, message, this.#following(undefined))
+  }
+
+  enqueue(queue: string, payload?: unknown, options: KeepOptions = {}): Promise<Receipt> {
+    const message = { payload, options, from: this.#service }
+    return this.#ports.keep('queue', queue, message, this.#following(undefined))
   }
 
   connection<C extends Connection = Connection>(name: string): C {

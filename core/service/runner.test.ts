@@ -43,6 +43,7 @@ function runOf(type: ServiceClass, more: Partial<ServicePorts> = {}) {
       return undefined
     },
     connection: () => assert.fail('no connections here'),
+    keep: async () => ({ seq: 1, duplicate: false }),
     cpu: async () => undefined,
     ...more,
   }

@@ -66,6 +66,30 @@ export interface CallOptions {
   signal?: AbortSignal
 }
 
+/** How a message is kept for those who get it later. */
+export interface KeepOptions {
+  /** Within the window of the queue or topic a second message of this id is dropped. */
+  id?: string
+  /** Messages of one key are delivered in order, one at a time. */
+  key?: string
+  /** 0 to 9; higher ones are delivered first. Default 4. */
+  priority?: number
+  /** Delivered not sooner than after so many milliseconds. */
+  delayMs?: number
+  /** Not delivered any more after so many milliseconds. */
+  expiresInMs?: number
+  /** Go with the message; subscriptions filter by them. */
+  headers?: Record<string, string>
+}
+
+/** A message that is kept. */
+export interface Receipt {
+  /** Its number in the queue or topic, from 1. */
+  seq: number
+  /** A message of the same id had come before; `seq` is that one's. */
+  duplicate: boolean
+}
+
 /** A call for {@link ServiceContext.parallel}. */
 export interface ParallelCall {
   service: string
@@ -96,6 +120,14 @@ export interface ServiceContext<Input = unknown> {
   tell(service: string, payload?: unknown, options?: Pick<CallOptions, 'headers'>): Promise<void>
   /** Calls several services at once and waits for all; a failed one does not fail the others. Order is kept. */
   parallel(calls: readonly ParallelCall[]): Promise<ParallelResult[]>
+  /**
+   * Publishes to a topic: every subscription gets the message, at least once. When it resolves, the message is on
+   * disk. Rejects with SIGNALBOX_ADDRESS_UNKNOWN, SIGNALBOX_LOG_FULL, SIGNALBOX_STORE_FULL and others: then nothing was
+   * published.
+   */
+  publish(topic: string, payload?: unknown, options?: KeepOptions): Promise<Receipt>
+  /** Puts a message into a queue, where one consumer gets it, at least once; otherwise as {@link publish}. */
+  enqueue(queue: string, payload?: unknown, options?: KeepOptions): Promise<Receipt>
   /** A connection by name. Throws SIGNALBOX_ADDRESS_UNKNOWN when there is none. */
   connection<C extends Connection = Connection>(name: string): C
   /**
@@ -172,6 +204,14 @@ export abstract class Service<Input = unknown> implements ServiceContext<Input> 
 
   parallel(calls: readonly ParallelCall[]): Promise<ParallelResult[]> {
     return this[CONTEXT].parallel(calls)
+  }
+
+  publish(topic: string, payload?: unknown, options?: KeepOptions): Promise<Receipt> {
+    return this[CONTEXT].publish(topic, payload, options)
+  }
+
+  enqueue(queue: string, payload?: unknown, options?: KeepOptions): Promise<Receipt> {
+    return this[CONTEXT].enqueue(queue, payload, options)
   }
 
   connection<C extends Connection = Connection>(name: string): C {

@@ -34,6 +34,7 @@ import {
   type ChannelInfo,
   type Identity,
   isServiceClass,
+  type KeepOptions,
   type ServiceClass,
   type ServiceContext,
   service,
@@ -84,6 +85,14 @@ export interface TestCall {
   headers: Record<string, string>
 }
 
+/** A message that a service has published, or put into a queue. */
+export interface TestMessageKept {
+  kind: 'topic' | 'queue'
+  name: string
+  payload: unknown
+  options: KeepOptions
+}
+
 /** A line that a service, or the bus on its behalf, has logged. */
 export interface TestLogLine {
   level: 'debug' | 'info' | 'warn' | 'error'
@@ -98,6 +107,8 @@ export interface ServiceUnderTest {
   tell(payload?: unknown, options?: TestMessage): Promise<void>
   /** Calls made so far, in order, by the service and by real services among `services`. */
   readonly calls: TestCall[]
+  /** Messages published and put into queues so far, in order. Any topic and queue takes them. */
+  readonly kept: TestMessageKept[]
   readonly log: TestLogLine[]
 }
 
@@ -105,15 +116,17 @@ export interface ServiceUnderTest {
 export function testService(type: ServiceClass, options: TestServiceOptions = {}): ServiceUnderTest {
   const log: TestLogLine[] = []
   const calls: TestCall[] = []
+  const kept: TestMessageKept[] = []
   const system = new ActorSystem({ clock: options.clock ?? systemClock, log: capturing(log, {}) })
   const name = type.serviceName ?? 'service-under-test'
   const services = { [name]: type, ...options.services }
-  const ports = portsOf(system, options, Object.keys(services), calls)
+  const ports = portsOf(system, options, Object.keys(services), { calls, kept })
   for (const [key, one] of Object.entries(services))
     start(system, new ServiceRunner(key, classOf(one), ports))
   const address = `service/${name}`
   return {
     calls,
+    kept,
     log,
     async invoke(payload, given = {}) {
       const { timeoutMs, signal, ...message } = given
@@ -166,7 +179,7 @@ function portsOf(
   system: ActorSystem,
   options: TestServiceOptions,
   known: string[],
-  calls: TestCall[],
+  { calls, kept }: Pick<ServiceUnderTest, 'calls' | 'kept'>,
 ): ServicePorts {
   const record = (kind: TestCall['kind'], called: string, payload: unknown, { headers }: AskOptions) => {
     calls.push({ kind, service: called, payload, headers: { ...headers } })
@@ -186,6 +199,10 @@ function portsOf(
         return refused(error as SignalboxError)
       }
       return system.tell(`service/${called}`, payload, context)
+    },
+    async keep(kind, name, { payload, options: given }) {
+      kept.push({ kind, name, payload, options: given })
+      return { seq: kept.length, duplicate: false }
     },
     connection(name) {
       const connection = options.connections?.[name]

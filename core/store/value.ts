@@ -12,6 +12,11 @@ export const MAX_VALUE_BYTES = 16 * 1024 * 1024
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false })
 
+/** Reads what {@link packValue} wrote. Bytes in it are views of what is given. */
+export function unpackValue(bytes: Uint8Array): unknown {
+  return packr.unpack(bytes)
+}
+
 /** Two numbers that an engine keeps beside a value: its revision, its time. */
 export type Head = readonly [number, number]
 

@@ -33,7 +33,7 @@ export type Family =
   | (About & { type: 'counter' | 'gauge'; samples: Sample<number>[] })
   | (About & { type: 'histogram'; bounds: readonly number[]; samples: Sample<HistogramValue>[] })
 
-const KINDS: MeterKind[] = ['channel', 'service', 'connection']
+const KINDS: MeterKind[] = ['channel', 'service', 'connection', 'consumer']
 
 /** The families, each with the samples of all snapshots. Those without a sample are left out. */
 export function familiesOf(snapshots: readonly MetricsSnapshot[]): Family[] {

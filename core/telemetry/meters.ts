@@ -2,7 +2,7 @@
 import { performance } from 'node:perf_hooks'
 import { Histogram, type HistogramSnapshot } from './histogram.ts'
 
-export type MeterKind = 'channel' | 'service' | 'connection'
+export type MeterKind = 'channel' | 'service' | 'connection' | 'consumer'
 
 /** Names of one kind that are told apart; later ones are counted together as `other`. */
 const MAX_NAMES = 2_000
@@ -96,6 +96,7 @@ const meters: Record<MeterKind, Map<string, Meter>> = {
   channel: new Map(),
   service: new Map(),
   connection: new Map(),
+  consumer: new Map(),
 }
 
 /** The meter of this name in this thread; the same one for the same name, so that a restart goes on counting. */

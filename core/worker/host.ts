@@ -33,6 +33,8 @@ export interface HostOptions {
   boot: URL
   /** Plain data for the boot module, asked for at each start of a worker. */
   config: () => unknown
+  /** Sets up the actors of the worker for what is kept on disk, which runs no user code; see {@link WorkerHost.startKeeper}. */
+  keeper?: { boot: URL; config: () => unknown /** Before any other worker. */; atStart: boolean } | undefined
   /** Called when a worker has become ready; it counts as ready when this has resolved. */
   onReady?: ((worker: HostedWorker) => Promise<void>) | undefined
   limits?: WorkerLimits | undefined
@@ -56,6 +58,11 @@ const RESTART_BACKOFF = { minMs: 100, maxMs: 10_000, factor: 2, jitter: 0.2 }
 const RETIRE_MS = 30_000
 const DEFAULT_HEAP_MB = 512
 const MEBIBYTE = 1024 * 1024
+const KEEPER_START_MS = 600_000
+/** The slot of the keeper, behind those of all other workers. */
+export const KEEPER_SLOT = 256
+/** It holds an index of everything that is queued. */
+const KEEPER_HEAP_MB = 2_048
 
 export class WorkerHost {
   readonly #options: HostOptions
@@ -64,7 +71,6 @@ export class WorkerHost {
   readonly #stuckMs: number
   readonly #startMs: number
   readonly #stableMs: number
-  readonly #heapBytes: number
   readonly #externalBytes: number
   readonly #workers = new Map<Place, HostedWorker>()
   /** Fresh workers that are to take the place of another. */
@@ -90,7 +96,6 @@ export class WorkerHost {
     this.#stuckMs = options.limits?.stuckMs ?? 2_000
     this.#startMs = options.limits?.startMs ?? 30_000
     this.#stableMs = options.limits?.stableMs ?? DEFAULT_STABLE_MS
-    this.#heapBytes = (options.limits?.heapMb ?? DEFAULT_HEAP_MB) * MEBIBYTE
     this.#externalBytes = (options.limits?.externalMb ?? 1_024) * MEBIBYTE
   }
 
@@ -99,12 +104,36 @@ export class WorkerHost {
     keepLoopsInterruptible()
     this.#lastLook = this.#clock.monotonic()
     this.#look()
+    // Workers may send to what is kept as soon as they are there.
+    if (this.#options.keeper?.atStart) await this.startKeeper()
     await this.scale(this.#options.workers)
     if (this.#state === 'starting') this.#state = 'running'
   }
 
+  /** The workers that run services; not the keeper. */
   get workers(): readonly HostedWorker[] {
+    return this.all.filter(({ slot }) => slot !== KEEPER_SLOT)
+  }
+
+  /** All workers, the keeper too. */
+  get all(): readonly HostedWorker[] {
     return [...this.#workers.values()]
+  }
+
+  /** The worker for what is kept on disk: queues, topics, schedules. Undefined until it was started. */
+  get keeper(): HostedWorker | undefined {
+    return this.all.find(({ slot, leaving }) => slot === KEEPER_SLOT && !leaving)
+  }
+
+  /**
+   * Starts the keeper, unless it runs. It is a worker as the others are, watched and replaced; there is one of it, and
+   * it is neither scaled nor rolled. Rejects with SIGNALBOX_WORKER_START.
+   */
+  async startKeeper(): Promise<HostedWorker> {
+    if (this.#state === 'stopped') throw new SignalboxError('SIGNALBOX_USAGE', 'the node was stopped')
+    const keeper = this.keeper ?? this.#launch(KEEPER_SLOT)
+    await keeper.ready
+    return keeper
   }
 
   /** Any worker that is ready, in turn. Throws SIGNALBOX_OVERLOADED when there is none at the moment. */
@@ -151,11 +180,13 @@ export class WorkerHost {
 
   async #stop(drainMs: number): Promise<void> {
     this.#state = 'stopped'
-    for (const worker of this.workers) if (worker.state === 'starting') worker.kill('the node stops')
+    for (const worker of this.all) if (worker.state === 'starting') worker.kill('the node stops')
     this.#options.router.withdraw()
-    await Promise.all(this.workers.map(worker => worker.drain(drainMs, this.#clock, false)))
+    // What the others have taken may still have to be kept, so the keeper stays until they are through.
+    await Promise.all(this.all.map(worker => worker.drain(drainMs, this.#clock, false)))
     this.#watch?.cancel()
     await Promise.all(this.workers.map(worker => worker.end(this.#clock)))
+    await Promise.all(this.all.map(worker => worker.end(this.#clock)))
     await this.#scaling
   }
 
@@ -190,11 +221,13 @@ export class WorkerHost {
   }
 
   #isTaken(slot: number): boolean {
-    return this.workers.some(worker => worker.slot === slot && !worker.leaving)
+    return this.all.some(worker => worker.slot === slot && !worker.leaving)
   }
 
-  #launch(slot: number, config: unknown = this.#options.config()): HostedWorker {
-    const { nodeId, boot, limits, router } = this.#options
+  #launch(slot: number, config: unknown = this.#configOf(slot)): HostedWorker {
+    const { nodeId, router } = this.#options
+    const boot = slot === KEEPER_SLOT ? this.#options.keeper!.boot : this.#options.boot
+    const heapMb = this.#heapMb(slot)
     const incarnation = (this.#incarnations.get(slot) ?? 0) + 1
     this.#incarnations.set(slot, incarnation)
     const { port1, port2 } = new MessageChannel()
@@ -212,16 +245,16 @@ export class WorkerHost {
     const thread = new Worker(siblingModule(import.meta.url, 'thread'), {
       workerData: init,
       transferList: [port2],
-      name: `worker ${slot}`,
-      resourceLimits: { maxOldGenerationSizeMb: (limits?.heapMb ?? DEFAULT_HEAP_MB) + HEAP_RESERVE_MB },
+      name: slot === KEEPER_SLOT ? 'keeper' : `worker ${slot}`,
+      resourceLimits: { maxOldGenerationSizeMb: heapMb + HEAP_RESERVE_MB },
     })
     const worker = new HostedWorker(slot, init, thread, port1, {
       router,
       cpu: this.#options.cpu,
       log: this.#log,
-      onReady: this.#options.onReady,
+      onReady: slot === KEEPER_SLOT ? undefined : this.#options.onReady,
     })
-    for (const other of this.workers) {
+    for (const other of this.all) {
       if (other.state === 'gone') continue
       const channel = new MessageChannel()
       other.connect(worker.place, channel.port1)
@@ -261,8 +294,20 @@ export class WorkerHost {
   }
 
   #relaunch(slot: number): void {
-    if (this.#state === 'stopped' || slot >= this.#target || this.#isTaken(slot)) return
+    const isWanted = slot < this.#target || slot === KEEPER_SLOT
+    if (this.#state === 'stopped' || !isWanted || this.#isTaken(slot)) return
     this.#launch(slot)
+  }
+
+  #configOf(slot: number): unknown {
+    const { keeper, config } = this.#options
+    if (slot !== KEEPER_SLOT) return config()
+    if (!keeper) throw new SignalboxError('SIGNALBOX_USAGE', 'this node has nowhere to keep messages')
+    return keeper.config()
+  }
+
+  #heapMb(slot: number): number {
+    return slot === KEEPER_SLOT ? KEEPER_HEAP_MB : (this.#options.limits?.heapMb ?? DEFAULT_HEAP_MB)
   }
 
   /** Ends workers that spin or hold too much memory. */
@@ -272,9 +317,11 @@ export class WorkerHost {
       // When this thread itself was late, the others may have been as well: nobody is blamed for that time.
       const late = Math.max(0, now - this.#lastLook - 2 * HEARTBEAT_MS)
       this.#lastLook = now
-      for (const worker of this.workers) {
-        worker.look(now, late, this.#stuckMs, this.#startMs)
-        worker.lookAtMemory(this.#heapBytes, this.#externalBytes)
+      for (const worker of this.all) {
+        const isKeeper = worker.slot === KEEPER_SLOT
+        // It reads everything that is queued before it is ready.
+        worker.look(now, late, this.#stuckMs, isKeeper ? KEEPER_START_MS : this.#startMs)
+        worker.lookAtMemory(this.#heapMb(worker.slot) * MEBIBYTE, this.#externalBytes)
       }
       this.#look()
     })

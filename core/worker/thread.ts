@@ -33,6 +33,7 @@ const router: WorkerRouter = new WorkerRouter(
   new RouterPipes(init.routerPort, (from, body, attachments) => router.receive(from, body, attachments)),
 )
 const control = new ControlPort(port)
+router.onLost = (place, error) => hooks?.lost?.(place, error.message)
 const context = new WorkerContext(init, system, control, log)
 
 /** Undefined until the boot module has done its work. */

@@ -16,6 +16,8 @@ export interface WorkerHooks {
   drain?(handover: boolean): Promise<void>
   /** Called before the actors are stopped. */
   stop?(): Promise<void>
+  /** A worker, or a worker of another node, is gone. */
+  lost?(place: Place, reason: string): void
   /** What the node may ask of this worker, by name. */
   requests?: Record<string, (payload: never) => unknown>
 }

@@ -36,6 +36,8 @@ export class WorkerRouter implements Remote {
   readonly #system: ActorSystem
   readonly #links = new Map<Place, Link>()
   readonly #pipes: Pipes
+  /** Told of each place that is gone. */
+  onLost: ((place: Place, error: SignalboxError) => void) | undefined
   /** Places that will go and are sent nothing more. */
   readonly #leaving = new Set<Place>()
 
@@ -74,6 +76,7 @@ export class WorkerRouter implements Remote {
     this.#links.delete(place)
     this.#leaving.delete(place)
     link?.lost(error)
+    this.onLost?.(place, error)
   }
 
   /** Takes a change of the directory, and lets go of the keys that belong elsewhere now. */

@@ -85,6 +85,7 @@ async function startTight(overflow: Overflow, options: object = {}, timeoutMs?: 
     root: FAULTY,
     security: [],
     connections: [],
+    consumers: [],
     channels: [{ name: 'public', type: 'http', options: channel }],
     overflow,
   }

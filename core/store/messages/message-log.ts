@@ -7,6 +7,7 @@ import { backoffMs } from '../../actor/supervision.ts'
 import { type Clock, type Random, systemClock, type Timer } from '../../clock.ts'
 import { SignalboxError, toSignalboxError } from '../../errors.ts'
 import { nearest } from '../../schema.ts'
+import type { Receipt } from '../../service/service.ts'
 import type { Journal } from '../journal.ts'
 import { ContentCache } from './content-cache.ts'
 import { Housekeeping } from './housekeeping.ts'
@@ -22,7 +23,6 @@ import {
   type MessageView,
   type NewMessage,
   PRIORITIES,
-  type Receipt,
   type StartAt,
   type StoredMessage,
   type SubscriptionSettings,

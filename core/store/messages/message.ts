@@ -18,14 +18,6 @@ export interface NewMessage {
   expiresInMs?: number | undefined
 }
 
-/** What became of a message. */
-export interface Receipt {
-  /** Number of the message in its log, from 1. */
-  seq: number
-  /** A message of the same id had come before; `seq` is that one's. */
-  duplicate: boolean
-}
-
 /** A stored message. */
 export interface StoredMessage {
   seq: number

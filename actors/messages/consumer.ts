@@ -1,0 +1,235 @@
+/**
+ * The actor that hands the messages of a queue or subscription to a service. One runs in every worker: it takes as
+ * many as it may handle at once, settles those that succeeded, and tells of those that did not.
+ */
+import type { ActorContext, ActorSpec, AskOptions } from '../../core/actor/behaviour.ts'
+import type { Clock, Timer } from '../../core/clock.ts'
+import { type SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import type { Origin } from '../../core/service/invocation.ts'
+import type { Failure } from '../../core/store/messages/message.ts'
+import type { Lease } from '../../core/store/messages/message-log.ts'
+import { meterOf } from '../../core/telemetry/meters.ts'
+import { unpackContent } from './content.ts'
+import { type DeliveredMessage, type LogKind, type LogRequest, opsAddress } from './protocol.ts'
+
+export interface ConsumerConfig {
+  /** Name of the queue, or of the subscription. */
+  name: string
+  kind: LogKind
+  /** Name of the queue or topic. */
+  log: string
+  subscription: string
+  /** Address of the actor that handles the messages, e.g. `service/orders.book`. */
+  target: string
+  /** How many messages a worker handles at once. */
+  prefetch: number
+  /** How long one message may take; the lease is longer. */
+  timeoutMs: number
+}
+
+export interface ConsumerPlace {
+  /** Names this worker to the queue, so that what it had is delivered elsewhere when it is lost. */
+  place: string
+  worker: string
+  clock: Clock
+}
+
+/** How long a consumer waits for messages before it asks again. */
+const WAIT_MS = 30_000
+const RETRY_MS = { first: 100, most: 5_000 }
+const LEASE_RESERVE_MS = 5_000
+
+export function consumerActor(config: ConsumerConfig, place: ConsumerPlace): ActorSpec {
+  let consumer: Consumer | undefined
+  return {
+    concurrency: 1,
+    shutdownMs: config.timeoutMs,
+    behaviour: () => ({
+      started: context => {
+        consumer = new Consumer(config, place, context)
+        consumer.begin()
+      },
+      receive: () => undefined,
+      stopped: () => consumer?.drain(),
+      inspect: () => ({
+        target: config.target,
+        ...consumer?.inspect(),
+        ...meterOf('consumer', config.name).inspect(),
+      }),
+    }),
+  }
+}
+
+class Consumer {
+  readonly #config: ConsumerConfig
+  readonly #place: ConsumerPlace
+  readonly #context: ActorContext
+  readonly #ops: string
+  readonly #leaseMs: number
+  #stopping = false
+  #taking: { abort: AbortController; done: Promise<void> } | undefined
+  #active = 0
+  #failures = 0
+  #lastError: string | undefined
+  #settling: Lease[] = []
+  #pause: Timer | undefined
+  readonly #idle: (() => void)[] = []
+
+  constructor(config: ConsumerConfig, place: ConsumerPlace, context: ActorContext) {
+    this.#config = config
+    this.#place = place
+    this.#context = context
+    this.#ops = opsAddress(config.kind, config.log)
+    this.#leaseMs = config.timeoutMs + LEASE_RESERVE_MS
+  }
+
+  begin(): void {
+    this.#take()
+  }
+
+  inspect(): Record<string, unknown> {
+    return { active: this.#active, ...(this.#lastError && { lastError: this.#lastError }) }
+  }
+
+  /** Takes nothing more and resolves when what it has is settled. */
+  async drain(): Promise<void> {
+    this.#stopping = true
+    this.#pause?.cancel()
+    this.#taking?.abort.abort()
+    await this.#taking?.done
+    while (this.#active > 0) await new Promise<void>(resolve => this.#idle.push(resolve))
+  }
+
+  #take(): void {
+    const room = this.#config.prefetch - this.#active
+    if (this.#stopping || this.#taking || room < Math.max(1, this.#config.prefetch >> 1)) return
+    const abort = new AbortController()
+    this.#taking = { abort, done: this.#takeUpTo(room, abort.signal) }
+  }
+
+  async #takeUpTo(room: number, signal: AbortSignal): Promise<void> {
+    try {
+      const { subscription } = this.#config
+      const { place: consumer } = this.#place
+      const leaseMs = this.#leaseMs
+      const max = Math.min(room, 1_000)
+      const request: LogRequest = { op: 'take', subscription, max, consumer, leaseMs, waitMs: WAIT_MS }
+      const taken = (await this.#ask(request, { timeoutMs: 2 * WAIT_MS, signal })) as DeliveredMessage[]
+      this.#failures = 0
+      this.#lastError = undefined
+      this.#taking = undefined
+      for (const message of taken) void this.#handle(message)
+      this.#take()
+    } catch (thrown) {
+      this.#taking = undefined
+      if (this.#stopping) return
+      const error = toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE')
+      this.#lastError = `${error.code}: ${error.message}`
+      const pauseMs = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** this.#failures++)
+      if (this.#failures === 5) {
+        this.#context.log.warn(
+          { consumer: this.#config.name, code: error.code, err: error },
+          'cannot take messages',
+        )
+      }
+      this.#pause = this.#place.clock.after(pauseMs, () => this.#take())
+    }
+  }
+
+  async #handle(message: DeliveredMessage): Promise<void> {
+    this.#active++
+    const meter = meterOf('consumer', this.#config.name)
+    const startedAt = meter.begin()
+    const lease = { seq: message.seq, lease: message.lease }
+    try {
+      await this.#deliver(message)
+      meter.end(startedAt)
+      this.#settle(lease)
+    } catch (thrown) {
+      const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+      meter.end(startedAt, error.code)
+      await this.#fail(message, lease, error)
+    } finally {
+      this.#active--
+      if (this.#active === 0) for (const resolve of this.#idle.splice(0)) resolve()
+      this.#take()
+    }
+  }
+
+  #deliver(message: DeliveredMessage): Promise<unknown> {
+    const { payload, cid, trace, identity } = unpackContent(message.content)
+    const { kind, name, log, target, timeoutMs } = this.#config
+    const { seq, attempt, publishedAt, id, key, priority } = message
+    const attributes = {
+      [kind]: log,
+      seq,
+      attempt,
+      publishedAt,
+      priority,
+      ...(id && { id }),
+      ...(key && { key }),
+    }
+    const origin: Origin = { channel: { transport: kind, name, attributes }, identity }
+    return this.#context.ask(target, payload, { cid, trace, headers: message.headers, origin, timeoutMs })
+  }
+
+  /** Those of one turn go together. */
+  #settle(lease: Lease): void {
+    this.#settling.push(lease)
+    if (this.#settling.length > 1) return
+    this.#active++
+    setImmediate(() => {
+      const leases = this.#settling
+      this.#settling = []
+      this.#ask({ op: 'settle', subscription: this.#config.subscription, leases })
+        .catch(thrown => this.#report(thrown, 'a message could not be settled and is delivered again'))
+        .finally(() => {
+          this.#active--
+          if (this.#active === 0) for (const resolve of this.#idle.splice(0)) resolve()
+        })
+    })
+  }
+
+  async #fail(message: DeliveredMessage, lease: Lease, error: SignalboxError): Promise<void> {
+    const { subscription } = this.#config
+    const { cid } = unpackContent(message.content)
+    const failure: Failure = {
+      code: error.code,
+      message: error.message,
+      details: {
+        worker: this.#place.worker,
+        ...(cid !== undefined && { cid }),
+        ...(error.stack && { stack: error.stack.slice(0, 4_000) }),
+        ...(isPlain(error.details) && { errors: error.details }),
+      },
+    }
+    try {
+      await this.#ask({ op: 'fail', subscription, lease, failure, dead: isHopeless(error) })
+    } catch (thrown) {
+      this.#report(thrown, 'a failed message could not be returned; it is delivered again after its lease')
+    }
+  }
+
+  #report(thrown: unknown, what: string): void {
+    const error = toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE')
+    this.#context.log.warn({ consumer: this.#config.name, code: error.code, err: error }, what)
+  }
+
+  #ask(request: LogRequest, options?: AskOptions): Promise<unknown> {
+    return this.#context.ask(this.#ops, request, options)
+  }
+}
+
+/** Whether the same message can never succeed: what is wrong is the message itself. */
+function isHopeless({ code, status }: SignalboxError): boolean {
+  if (code === 'SIGNALBOX_SERVICE_FAILED') return false
+  return status === 400 || status === 413 || status === 415 || status === 422
+}
+
+function isPlain(details: unknown): boolean {
+  try {
+    return details !== undefined && JSON.stringify(details).length < 16_384
+  } catch {
+    return false
+  }
+}

@@ -1,0 +1,234 @@
+/** The actors of a queue or topic: one takes payloads, the other operations. */
+import type { ActorSpec, Behaviour } from '../../core/actor/behaviour.ts'
+import type { Envelope } from '../../core/actor/envelope.ts'
+import { type Clock, idSource, type Timer } from '../../core/clock.ts'
+import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import type { Delivery, NewMessage } from '../../core/store/messages/message.ts'
+import type { MessageLog } from '../../core/store/messages/message-log.ts'
+import { packContent } from './content.ts'
+import type { DeliveredMessage, LogRequest } from './protocol.ts'
+
+const MAX_TAKE = 1_000
+const MAX_WAIT_MS = 60_000
+/** Operations under way: each is a promise that waits for the disk, or for messages. */
+const CONCURRENCY = 65_536
+const makeCid = idSource()
+
+/** Takes payloads: each becomes a message, with properties from its headers. Answers with its receipt. */
+export function intakeActor(log: MessageLog, inspect: () => Record<string, unknown>): ActorSpec {
+  return {
+    concurrency: CONCURRENCY,
+    mailboxCapacity: CONCURRENCY,
+    behaviour: () => ({
+      inspect,
+      receive: answering(async envelope => {
+        const context = { ...envelope.context, cid: envelope.context.cid ?? makeCid() }
+        const message = withProperties(packContent(envelope.payload, context), context.headers)
+        const [receipt] = await log.publish([message])
+        envelope.resolve(receipt, { status: 202 })
+      }),
+    }),
+  }
+}
+
+/** Takes operations: see {@link LogRequest}. */
+export function opsActor(log: MessageLog, clock: Clock): ActorSpec {
+  const takers = new Takers(log, clock)
+  return {
+    concurrency: CONCURRENCY,
+    mailboxCapacity: CONCURRENCY,
+    behaviour: () => ({
+      receive: answering(async envelope => {
+        envelope.resolve(await operate(log, takers, envelope.payload as LogRequest, envelope))
+      }),
+      stopped: () => takers.close(),
+    }),
+  }
+}
+
+/** What a log refuses is no failure of its actor. */
+function answering(handle: (envelope: Envelope) => Promise<void>): Behaviour['receive'] {
+  return async (_payload, envelope) => {
+    try {
+      await handle(envelope)
+    } catch (thrown) {
+      const error = toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE')
+      if (envelope.kind === 'tell') throw error
+      envelope.reject(error)
+    }
+  }
+}
+
+function operate(log: MessageLog, takers: Takers, request: LogRequest, envelope: Envelope): unknown {
+  switch (request.op) {
+    case 'publish':
+      return log.publish(request.messages)
+    case 'take':
+      return takers.take(request, envelope)
+    case 'settle':
+      return log.settle(request.subscription, request.leases)
+    case 'fail': {
+      const { subscription, lease, failure, delayMs, dead } = request
+      return log.fail(subscription, lease, failure, { delayMs, dead })
+    }
+    case 'giveBack':
+      for (const lease of request.leases) log.giveBack(request.subscription, lease)
+      return undefined
+    case 'extend':
+      return log.extend(request.subscription, request.lease, request.leaseMs)
+    case 'subscribe':
+      return log.subscribe(request.subscription, request.settings, request.start)
+    case 'unsubscribe':
+      return log.unsubscribe(request.subscription)
+    case 'seek':
+      return log.seek(request.subscription, request.to)
+    default: {
+      const { op } = request as { op?: unknown }
+      throw new SignalboxError('SIGNALBOX_USAGE', `a queue or topic knows no operation '${String(op)}'`)
+    }
+  }
+}
+
+interface Waiting {
+  max: number
+  consumer: string
+  leaseMs: number | undefined
+  envelope: Envelope
+  timer: Timer
+  done: PromiseWithResolvers<DeliveredMessage[]>
+}
+
+/** Consumers that wait for messages, in the order in which they came. */
+class Takers {
+  readonly #log: MessageLog
+  readonly #clock: Clock
+  readonly #waiting = new Map<string, Waiting[]>()
+  readonly #serving = new Set<string>()
+
+  constructor(log: MessageLog, clock: Clock) {
+    this.#log = log
+    this.#clock = clock
+  }
+
+  async take(request: Extract<LogRequest, { op: 'take' }>, envelope: Envelope): Promise<DeliveredMessage[]> {
+    const { subscription, max, consumer, leaseMs, waitMs = 0 } = request
+    if (!(Number.isInteger(max) && max >= 1 && max <= MAX_TAKE)) {
+      throw new SignalboxError(
+        'SIGNALBOX_USAGE',
+        `max must be a whole number from 1 to ${MAX_TAKE}, got ${max}`,
+      )
+    }
+    const queue = this.#waiting.get(subscription)
+    if (!queue?.length) {
+      const taken = await this.#log.take(subscription, max, consumer, leaseMs)
+      if (taken.length > 0 || waitMs <= 0) return taken.map(delivered)
+    }
+    const done = Promise.withResolvers<DeliveredMessage[]>()
+    const timer = this.#clock.after(Math.min(waitMs, MAX_WAIT_MS), () => {
+      this.#leave(subscription, waiting)
+      done.resolve([])
+    })
+    const waiting: Waiting = { max, consumer, leaseMs, envelope, timer, done }
+    const line = this.#waiting.get(subscription) ?? []
+    line.push(waiting)
+    this.#waiting.set(subscription, line)
+    this.#log.onReady(subscription, () => this.#serve(subscription))
+    // Something may have come while it was looked at.
+    this.#serve(subscription)
+    return done.promise
+  }
+
+  close(): void {
+    for (const [subscription, line] of this.#waiting) {
+      for (const waiting of [...line]) {
+        this.#leave(subscription, waiting)
+        waiting.done.resolve([])
+      }
+    }
+  }
+
+  #serve(subscription: string): void {
+    if (this.#serving.has(subscription)) return
+    this.#serving.add(subscription)
+    queueMicrotask(() => {
+      this.#serveAll(subscription)
+        .catch(thrown => this.#refuseAll(subscription, thrown))
+        .finally(() => this.#serving.delete(subscription))
+    })
+  }
+
+  async #serveAll(subscription: string): Promise<void> {
+    for (;;) {
+      const first = this.#waiting.get(subscription)?.[0]
+      if (!first) return
+      if (first.envelope.cancelled) {
+        this.#leave(subscription, first)
+        continue
+      }
+      const taken = await this.#log.take(subscription, first.max, first.consumer, first.leaseMs)
+      if (taken.length === 0) return
+      if (!this.#leave(subscription, first) || first.envelope.cancelled) {
+        // Its time ran out, or it went away, meanwhile.
+        for (const { message, lease } of taken) this.#log.giveBack(subscription, { seq: message.seq, lease })
+        continue
+      }
+      first.done.resolve(taken.map(delivered))
+    }
+  }
+
+  #refuseAll(subscription: string, thrown: unknown): void {
+    for (const waiting of [...(this.#waiting.get(subscription) ?? [])]) {
+      this.#leave(subscription, waiting)
+      waiting.done.reject(thrown)
+    }
+  }
+
+  /** False when it was not there any more. */
+  #leave(subscription: string, waiting: Waiting): boolean {
+    waiting.timer.cancel()
+    const line = this.#waiting.get(subscription)
+    const at = line?.indexOf(waiting) ?? -1
+    if (at === -1) return false
+    line!.splice(at, 1)
+    return true
+  }
+}
+
+function delivered({ message, attempt, lease }: Delivery): DeliveredMessage {
+  const { seq, publishedAt, id, key, priority, headers, content } = message
+  return { seq, lease, attempt, publishedAt, id, key, priority, headers, content }
+}
+
+/** Headers that say how a payload is to be kept. */
+export const PROPERTY_HEADERS = {
+  id: 'message-id',
+  key: 'message-key',
+  priority: 'message-priority',
+  delayMs: 'message-delay-ms',
+  expiresInMs: 'message-expires-ms',
+} as const
+
+/** A message whose properties stand in its headers, beside others that go with it. */
+function withProperties(content: Buffer, headers: Readonly<Record<string, string>> = {}): NewMessage {
+  const { id, key, priority, delayMs, expiresInMs } = PROPERTY_HEADERS
+  return {
+    content,
+    headers,
+    id: headers[id],
+    key: headers[key],
+    priority: numberIn(headers, priority),
+    delayMs: numberIn(headers, delayMs),
+    expiresInMs: numberIn(headers, expiresInMs),
+  }
+}
+
+function numberIn(headers: Readonly<Record<string, string>>, name: string): number | undefined {
+  const text = headers[name]
+  if (text === undefined) return undefined
+  const number = Number(text)
+  if (text.trim() !== '' && Number.isFinite(number)) return number
+  throw new SignalboxError(
+    'SIGNALBOX_MESSAGE_INVALID',
+    `header ${name} must be a number, got '${text.slice(0, 64)}'`,
+  )
+}

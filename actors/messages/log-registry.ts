@@ -1,0 +1,205 @@
+/** The queues and topics of a node, in its keeper: opened, changed and removed while it runs. */
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import { nearest } from '../../core/schema.ts'
+import type { Journal } from '../../core/store/journal.ts'
+import {
+  DEFAULT_LOG,
+  DEFAULT_RETRY,
+  type LogSettings,
+  type SubscriptionSettings,
+} from '../../core/store/messages/message.ts'
+import { MessageLog } from '../../core/store/messages/message-log.ts'
+import type { WorkerContext } from '../../core/worker/worker-context.ts'
+import { intakeActor, opsActor } from './log-actor.ts'
+import type { QueueResource, SubscriptionResource, TopicResource } from './options.ts'
+import { type LogKind, logAddress, opsAddress, QUEUE_SUBSCRIPTION } from './protocol.ts'
+
+/** Opens a journal in a folder. */
+export type OpenJournal = (folder: string) => Promise<Journal>
+
+export interface LogConfig<Options> {
+  name: string
+  options: Options
+}
+
+interface Running {
+  kind: LogKind
+  name: string
+  log: MessageLog
+}
+
+export class LogRegistry {
+  readonly #worker: WorkerContext
+  readonly #folder: string
+  readonly #open: OpenJournal
+  readonly #running = new Map<string, Running>()
+  /** Logs that could not be opened, and why. */
+  readonly #failed = new Map<string, SignalboxError>()
+
+  constructor(worker: WorkerContext, folder: string, open: OpenJournal) {
+    this.#worker = worker
+    this.#folder = folder
+    this.#open = open
+  }
+
+  async putQueue({ name, options }: LogConfig<QueueResource>): Promise<void> {
+    const { log } = await this.#put('queue', name, limitsOf(options))
+    await log.subscribe(QUEUE_SUBSCRIPTION, subscriptionOf(options), { at: 'beginning' })
+  }
+
+  async putTopic({ name, options }: LogConfig<TopicResource>): Promise<void> {
+    await this.#put('topic', name, { ...limitsOf(options), keep: options.keep })
+  }
+
+  async putSubscription({ name, options }: LogConfig<SubscriptionResource>): Promise<void> {
+    const { topic, start } = options
+    await this.log('topic', topic).subscribe(name, subscriptionOf(options), start)
+  }
+
+  async removeSubscription({ name, topic }: { name: string; topic: string }): Promise<void> {
+    const running = this.#running.get(logAddress('topic', topic))
+    if (running?.log.subscriptions().some(sub => sub.name === name)) await running.log.unsubscribe(name)
+  }
+
+  /** Takes a queue or topic away, with everything in it. */
+  async remove(kind: LogKind, name: string): Promise<void> {
+    const address = logAddress(kind, name)
+    const running = this.#running.get(address)
+    const messages = running?.log.counts().messages ?? 0
+    if (messages > 0) {
+      const message = `${address} holds ${messages} messages; purge it before you remove it`
+      throw new SignalboxError('SIGNALBOX_LOG_NOT_EMPTY', message, { details: { address, messages } })
+    }
+    this.#running.delete(address)
+    this.#failed.delete(address)
+    if (running) {
+      await Promise.all([this.#worker.retire(address), this.#worker.retire(opsAddress(kind, name))])
+      await running.log.close()
+    }
+    const folder = this.#folderOf(kind, name)
+    const doomed = `${folder}.removed`
+    await rename(folder, doomed).catch(ignoreMissing)
+    await rm(doomed, { recursive: true, force: true })
+  }
+
+  /** Throws SIGNALBOX_ADDRESS_UNKNOWN, or the error with which it did not open. */
+  log(kind: LogKind, name: string): MessageLog {
+    const address = logAddress(kind, name)
+    const running = this.#running.get(address)
+    if (running) return running.log
+    const failed = this.#failed.get(address)
+    if (failed) throw failed
+    const near = nearest(
+      name,
+      this.list().flatMap(other => (other.kind === kind ? other.name : [])),
+    )
+    const hint = near ? `; did you mean '${near}'?` : ''
+    throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no ${kind} '${name}'${hint}`)
+  }
+
+  list(): Running[] {
+    return [...this.#running.values()]
+  }
+
+  failed(): { address: string; error: SignalboxError }[] {
+    return Array.from(this.#failed, ([address, error]) => ({ address, error }))
+  }
+
+  /** A worker or node is gone: what its consumers had in hand goes to others. */
+  async lost(consumer: string, reason: string): Promise<void> {
+    const failure = {
+      code: 'SIGNALBOX_WORKER_LOST',
+      message: `the worker of its consumer is gone: ${reason}`,
+    }
+    for (const { log } of this.list()) {
+      for (const { name } of log.subscriptions()) {
+        await log.abandon(name, consumer, failure)
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.list().map(({ log }) => log.close()))
+  }
+
+  async #put(kind: LogKind, name: string, settings: Partial<LogSettings>): Promise<Running> {
+    const address = logAddress(kind, name)
+    const there = this.#running.get(address)
+    if (there) {
+      there.log.configure(settings)
+      return there
+    }
+    try {
+      const log = await this.#openLog(kind, name, settings)
+      const running: Running = { kind, name, log }
+      this.#running.set(address, running)
+      this.#failed.delete(address)
+      const spec = intakeActor(log, () => inspect(log))
+      this.#worker.declare(address, { placement: 'everyWorker', spec })
+      this.#worker.declare(opsAddress(kind, name), {
+        placement: 'everyWorker',
+        spec: opsActor(log, this.#worker.system.clock),
+      })
+      return running
+    } catch (thrown) {
+      const error = toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE')
+      this.#failed.set(address, error)
+      throw error
+    }
+  }
+
+  async #openLog(kind: LogKind, name: string, settings: Partial<LogSettings>): Promise<MessageLog> {
+    const folder = this.#folderOf(kind, name)
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    const { log: logger, system } = this.#worker
+    const journal = await this.#open(folder)
+    try {
+      return await MessageLog.open({
+        journal,
+        settings,
+        clock: system.clock,
+        random: system.random,
+        onError: error =>
+          logger.error({ [kind]: name, code: error.code, err: error }, 'queue or topic failed'),
+      })
+    } catch (error) {
+      await journal.close()
+      throw error
+    }
+  }
+
+  /** Names are letters, digits, dots, dashes and underscores, so they are names of folders as well. */
+  #folderOf(kind: LogKind, name: string): string {
+    if (!/^[A-Za-z][A-Za-z0-9_.-]{0,127}$/.test(name)) {
+      throw new SignalboxError('SIGNALBOX_ADDRESS_INVALID', `'${name}' is no name of a ${kind}`)
+    }
+    return join(this.#folder, `${kind}s`, name)
+  }
+}
+
+function limitsOf(options: QueueResource | TopicResource): Partial<LogSettings> {
+  const { maxMessages, maxBytes, overflow, maxAgeMs, dedupWindowMs, dedupMaxIds } = options
+  return defined({ maxMessages, maxBytes, overflow, maxAgeMs, dedupWindowMs, dedupMaxIds })
+}
+
+function subscriptionOf(options: QueueResource | SubscriptionResource): Partial<SubscriptionSettings> {
+  const { leaseMs, retry } = options
+  const filter = 'filter' in options ? options.filter : undefined
+  return defined({ leaseMs, retry: { ...DEFAULT_RETRY, ...retry }, filter })
+}
+
+/** Without what is not given, so that the default holds. */
+function defined<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>
+}
+
+function inspect(log: MessageLog): Record<string, unknown> {
+  const { subscriptions, ...counts } = log.counts()
+  return { ...counts, limit: log.settings.maxMessages ?? DEFAULT_LOG.maxMessages, subscriptions }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error
+}

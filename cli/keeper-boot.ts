@@ -1,0 +1,57 @@
+/** Sets up the actors of the keeper: queues, topics and what is kept of them. */
+import { type LogConfig, LogRegistry } from '../actors/messages/log-registry.ts'
+import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
+import type { LogKind } from '../actors/messages/protocol.ts'
+import { openFileJournal } from '../core/store/files/file-journal.ts'
+import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
+
+/** What the node tells the keeper at its start. Options are valid and complete. */
+export interface KeeperConfig {
+  /** Where everything is kept. */
+  folder: string
+  queues: LogConfig<QueueResource>[]
+  topics: LogConfig<TopicResource>[]
+  subscriptions: LogConfig<SubscriptionResource>[]
+}
+
+export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
+  const { folder, queues, topics, subscriptions } = worker.config as KeeperConfig
+  const logs = new LogRegistry(worker, folder, path => openFileJournal({ folder: path }))
+  // One that is damaged must not keep the others from serving.
+  await each(worker, 'queue', queues, queue => logs.putQueue(queue))
+  await each(worker, 'topic', topics, topic => logs.putTopic(topic))
+  await each(worker, 'subscription', subscriptions, subscription => logs.putSubscription(subscription))
+  return {
+    stop: () => logs.close(),
+    lost: (place, reason) => {
+      logs
+        .lost(place, reason)
+        .catch(error => worker.log.error({ place, err: error }, 'deliveries not returned'))
+    },
+    requests: {
+      putQueue: (queue: LogConfig<QueueResource>) => logs.putQueue(queue),
+      putTopic: (topic: LogConfig<TopicResource>) => logs.putTopic(topic),
+      removeLog: ({ kind, name }: { kind: LogKind; name: string }) => logs.remove(kind, name),
+      putSubscription: (subscription: LogConfig<SubscriptionResource>) => logs.putSubscription(subscription),
+      removeSubscription: (subscription: { name: string; topic: string }) =>
+        logs.removeSubscription(subscription),
+    },
+  }
+}
+
+async function each<T extends { name: string }>(
+  worker: WorkerContext,
+  what: string,
+  configs: readonly T[],
+  put: (config: T) => Promise<void>,
+): Promise<void> {
+  await Promise.all(
+    configs.map(async config => {
+      try {
+        await put(config)
+      } catch (error) {
+        worker.log.error({ [what]: config.name, err: error }, `${what} not opened`)
+      }
+    }),
+  )
+}

@@ -1,0 +1,62 @@
+/** What the resources that are kept on disk mean for the keeper and for the workers. */
+import type { EndpointConfig } from '../actors/endpoint-registry.ts'
+import type { ConsumerConfig } from '../actors/messages/consumer.ts'
+import type { LogConfig } from '../actors/messages/log-registry.ts'
+import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
+import { QUEUE_SUBSCRIPTION } from '../actors/messages/protocol.ts'
+import { RESOURCE_KINDS, type ResourceKind } from '../core/resource/resource.ts'
+import type { KeeperConfig } from './keeper-boot.ts'
+
+/** Kinds that live in the keeper, in the order in which they depend on each other. */
+export const KEPT_KINDS = ['queue', 'topic', 'subscription'] as const satisfies readonly ResourceKind[]
+
+export type KeptKind = (typeof KEPT_KINDS)[number]
+
+export function isKept(kind: ResourceKind): kind is KeptKind {
+  return (KEPT_KINDS as readonly ResourceKind[]).includes(kind)
+}
+
+/** Resources with options that are valid and complete, by kind. */
+export type CompleteResources = Readonly<Partial<Record<ResourceKind, readonly EndpointConfig[]>>>
+
+/** What the keeper is started with. */
+export function keeperConfig(folder: string, resources: CompleteResources): KeeperConfig {
+  return {
+    folder,
+    queues: [...(resources.queue ?? [])] as LogConfig<QueueResource>[],
+    topics: [...(resources.topic ?? [])] as LogConfig<TopicResource>[],
+    subscriptions: [...(resources.subscription ?? [])] as LogConfig<SubscriptionResource>[],
+  }
+}
+
+/** Whether anything is to be kept, so that a keeper is needed. */
+export function needsKeeper(resources: CompleteResources): boolean {
+  return KEPT_KINDS.some(kind => (resources[kind]?.length ?? 0) > 0)
+}
+
+/** The consumers that the workers run. */
+export function consumersOf(resources: CompleteResources): ConsumerConfig[] {
+  return RESOURCE_KINDS.flatMap(kind =>
+    (resources[kind] ?? []).flatMap(config => consumerOf(kind, config) ?? []),
+  )
+}
+
+/** The consumer of a queue or subscription; undefined when clients fetch its messages. */
+export function consumerOf(
+  kind: ResourceKind,
+  { name, options }: EndpointConfig,
+): ConsumerConfig | undefined {
+  if (kind !== 'queue' && kind !== 'subscription') return undefined
+  const { service, prefetch, timeoutMs } = options as QueueResource
+  if (service === undefined) return undefined
+  const isQueue = kind === 'queue'
+  return {
+    name,
+    kind: isQueue ? 'queue' : 'topic',
+    log: isQueue ? name : (options as SubscriptionResource).topic,
+    subscription: isQueue ? QUEUE_SUBSCRIPTION : name,
+    target: `service/${service}`,
+    prefetch: prefetch!,
+    timeoutMs: timeoutMs!,
+  }
+}
