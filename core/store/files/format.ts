@@ -2,7 +2,8 @@
  * The bytes of a journal in files. All numbers are little-endian.
  *
  *     segment  head (80 bytes), then frames, then zeros up to the end of the file
- *     head     magic 8, format u32, salt u32, journal id u64, base u64, oldest u64, previous u64, previousEnd u32, crc u32 ...
+ *     head     magic 8, format u32, salt u32, journal id u64, base u64, oldest u64, previous u64, previousEnd u32,
+ *              zeros 24, crc u32
  *     frame    crc u32, kind u32, count u32, bytes u32, oldest u64, synced u32, allocated u32, then `bytes` bytes of records
  *     record   crc u32, length u32, then `length` bytes
  *
@@ -17,6 +18,8 @@ import { crc32 } from 'node:zlib'
 
 /** Bytes of the head of a segment. */
 export const HEAD_BYTES = 80
+/** A new segment has zeros up to here, so that a file that was cut off later is found to be shorter. */
+export const NEW_SEGMENT_BYTES = 4096
 /** Bytes of the head of a frame. */
 export const FRAME_BYTES = 32
 /** Bytes before the body of a record. */
@@ -94,8 +97,9 @@ export function seed(salt: number, position: number): number {
   return (salt ^ position ^ Math.imul(Math.floor(position / TWO_32) + 1, 0x9e3779b1)) >>> 0
 }
 
+/** The bytes of a new segment. */
 export function encodeHead(head: SegmentHead): Buffer {
-  const bytes = Buffer.alloc(HEAD_BYTES)
+  const bytes = Buffer.alloc(NEW_SEGMENT_BYTES)
   MAGIC.copy(bytes)
   bytes.writeUInt32LE(FORMAT, 8)
   bytes.writeUInt32LE(head.salt, 12)

@@ -20,6 +20,8 @@ export async function readRecords(
   positions: readonly Position[],
 ): Promise<Buffer[]> {
   const found = new Map<Position, Buffer>()
+  const wrong = positions.find(position => !Number.isSafeInteger(position))
+  if (wrong !== undefined) throw noRecord(wrong)
   const sorted = [...positions].sort((a, b) => a - b)
   let at = 0
   while (at < sorted.length) {
@@ -42,10 +44,13 @@ function segmentOf(segments: readonly SegmentFile[], position: Position): Segmen
   }
   const segment = segments[low - 1]
   const offset = segment ? position - segment.base : -1
-  if (Number.isSafeInteger(position) && segment && offset >= HEAD_BYTES && offset < segment.end)
-    return segment
+  if (segment && offset >= HEAD_BYTES && offset < segment.end) return segment
+  throw noRecord(position)
+}
+
+function noRecord(position: Position): SignalboxError {
   const message = `there is no record at position ${position}: it was trimmed, is not confirmed yet, or never was`
-  throw new SignalboxError('SIGNALBOX_USAGE', message)
+  return new SignalboxError('SIGNALBOX_USAGE', message)
 }
 
 async function readSegment(

@@ -10,6 +10,7 @@ import {
   FRAME_MAGIC,
   type Frame,
   HEAD_BYTES,
+  NEW_SEGMENT_BYTES,
   RECORD_BYTES,
   type SegmentHead,
 } from './format.ts'
@@ -142,8 +143,9 @@ async function judgeTail(
   result: ScanResult,
 ): Promise<void> {
   const { end, last } = result
-  if (last && last.allocated > size) {
-    throw damaged(path, `the file was cut off: it has ${size} bytes, and had ${last.allocated}`, end)
+  const allocated = last?.allocated ?? NEW_SEGMENT_BYTES
+  if (allocated > size) {
+    throw damaged(path, `the file was cut off: it has ${size} bytes, and had ${allocated}`, end)
   }
   const tail = Buffer.alloc(Math.max(0, size - end))
   await readFully(fd, tail, 0, tail.length, end)

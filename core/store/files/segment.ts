@@ -2,7 +2,7 @@
 import { constants } from 'node:fs'
 import { join } from 'node:path'
 import { PooledFile, retire } from './file-pool.ts'
-import { HEAD_BYTES, type SegmentHead, segmentName } from './format.ts'
+import { HEAD_BYTES, NEW_SEGMENT_BYTES, type SegmentHead, segmentName } from './format.ts'
 
 /** Where a write is on disk when it has returned; elsewhere it takes an fdatasync. */
 export const O_DSYNC: number | undefined = process.platform === 'linux' ? constants.O_DSYNC : undefined
@@ -17,7 +17,7 @@ export class SegmentFile {
   /** Where what is confirmed ends, as an offset in the file. */
   end = HEAD_BYTES
   /** Bytes of the file that are on disk, with zeros behind the end. */
-  allocated = HEAD_BYTES
+  allocated = NEW_SEGMENT_BYTES
   /** Whether a frame at the end says that all before it is synced, and whether that frame is. */
   marked: false | 'hinted' | 'synced' = 'synced'
   /** A write or a sync failed: nothing more is written to it. */
