@@ -1,8 +1,12 @@
-/** Sets up the actors of the keeper: queues, topics and what is kept of them. */
+/** Sets up the actors of the keeper: queues, topics, and the state that routes and services keep. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { type LogConfig, LogRegistry } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import type { LogKind } from '../actors/messages/protocol.ts'
+import { STATE, stateActor } from '../actors/messages/state.ts'
 import { openFileJournal } from '../core/store/files/file-journal.ts'
+import { openLmdbStore } from '../core/store/lmdb/lmdb-store.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
 
 /** What the node tells the keeper at its start. Options are valid and complete. */
@@ -16,13 +20,19 @@ export interface KeeperConfig {
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
   const { folder, queues, topics, subscriptions } = worker.config as KeeperConfig
+  await mkdir(join(folder, 'state'), { recursive: true, mode: 0o700 })
+  const state = await openLmdbStore({ folder: join(folder, 'state') })
+  worker.declare(STATE, { placement: 'everyWorker', spec: stateActor(state) })
   const logs = new LogRegistry(worker, folder, path => openFileJournal({ folder: path }))
   // One that is damaged must not keep the others from serving.
   await each(worker, 'queue', queues, queue => logs.putQueue(queue))
   await each(worker, 'topic', topics, topic => logs.putTopic(topic))
   await each(worker, 'subscription', subscriptions, subscription => logs.putSubscription(subscription))
   return {
-    stop: () => logs.close(),
+    stop: async () => {
+      await logs.close()
+      await state.close()
+    },
     lost: (place, reason) => {
       logs
         .lost(place, reason)

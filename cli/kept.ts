@@ -29,11 +29,6 @@ export function keeperConfig(folder: string, resources: CompleteResources): Keep
   }
 }
 
-/** Whether anything is to be kept, so that a keeper is needed. */
-export function needsKeeper(resources: CompleteResources): boolean {
-  return KEPT_KINDS.some(kind => (resources[kind]?.length ?? 0) > 0)
-}
-
 /** The consumers that the workers run. */
 export function consumersOf(resources: CompleteResources): ConsumerConfig[] {
   return RESOURCE_KINDS.flatMap(kind =>

@@ -22,7 +22,7 @@ import type { ReferenceSources } from '../core/security/references.ts'
 import type { Change, Store, StoreRecord } from '../core/store/store.ts'
 import type { Logger } from '../core/telemetry/log.ts'
 import type { KeeperConfig } from './keeper-boot.ts'
-import { consumerOf, consumersOf, isKept, type KeptKind, keeperConfig, needsKeeper } from './kept.ts'
+import { consumerOf, consumersOf, isKept, type KeptKind, keeperConfig } from './kept.ts'
 import { withPort } from './ports.ts'
 import type { BootConfig } from './worker-boot.ts'
 
@@ -79,6 +79,11 @@ export class LiveResources {
     return this.#keeper
   }
 
+  /** Whether there is anything that workers send to from their start on. */
+  get keepsMessages(): boolean {
+    return this.#resources().some(({ kind }) => isKept(kind))
+  }
+
   /** The workers run this from the start on. */
   begin(config: BootConfig): void {
     this.#current = config
@@ -112,7 +117,7 @@ export class LiveResources {
     for (const resource of this.#resources()) {
       complete[resource.kind] = [...(complete[resource.kind] ?? []), await this.#resolved(resource)]
     }
-    this.#keeper = needsKeeper(complete) ? keeperConfig(this.#options.keptFolder, complete) : undefined
+    this.#keeper = keeperConfig(this.#options.keptFolder, complete)
     const { security = [], connection = [], channel = [] } = complete
     return { root, security, connections: connection, channels: channel, consumers: consumersOf(complete) }
   }

@@ -75,7 +75,7 @@ async function run(
       log,
     })
   const first = live ? await bootFromState(live, state, written, log) : configOf(project)
-  const kept = live ? live.keeper : keptNowhere(project)
+  if (!live) refuseKept(project)
   const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
   const current = (): BootConfig => live?.current ?? config
   live?.begin(config)
@@ -85,11 +85,13 @@ async function run(
     nodeId: project.node,
     boot: siblingModule(import.meta.url, 'worker-boot'),
     config: current,
-    keeper: {
-      boot: siblingModule(import.meta.url, 'keeper-boot'),
-      config: () => live?.keeper,
-      atStart: kept !== undefined,
-    },
+    ...(live && {
+      keeper: {
+        boot: siblingModule(import.meta.url, 'keeper-boot'),
+        config: () => live.keeper,
+        first: live.keepsMessages,
+      },
+    }),
     // Before the first workers are there nothing is known that they could have missed.
     onReady: async worker => deployer?.welcome(worker),
     log,
@@ -118,9 +120,9 @@ function configOf({ root, security, channels, connections }: Project): BootConfi
 }
 
 /** Without a folder for its state a node can keep nothing. */
-function keptNowhere({ resources }: Project): undefined {
+function refuseKept({ resources }: Project): void {
   const kept = resources.find(({ kind }) => isKept(kind))
-  if (!kept) return undefined
+  if (!kept) return
   const message = `${kept.kind} ${kept.name} needs a folder to keep its messages in, and this node has none`
   throw new SignalboxError('SIGNALBOX_USAGE', message)
 }
@@ -160,7 +162,7 @@ export async function start(folder: string, options: StartOptions): Promise<void
 async function welcome(node: Node, project: Project, admin: string | undefined): Promise<string> {
   const { workers } = await node.inspect()
   const lines = [
-    `${project.name} runs on ${workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`,
+    `${project.name} runs on ${node.host.workers.length} workers (pid ${process.pid}). Stop it with Ctrl-C.`,
     '',
   ]
   for (const { name, type, options } of project.channels) {

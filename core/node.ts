@@ -6,7 +6,7 @@ import { createLogger, type Logger } from './telemetry/log.ts'
 import { NodeTelemetry } from './telemetry/node-telemetry.ts'
 import type { TelemetrySettings } from './telemetry/options.ts'
 import { CpuPool } from './worker/cpu-pool.ts'
-import { type HostOptions, WorkerHost, type WorkerLimits } from './worker/host.ts'
+import { type KeeperOptions, WorkerHost, type WorkerLimits } from './worker/host.ts'
 import type { HostedWorker } from './worker/hosted-worker.ts'
 
 export interface NodeOptions {
@@ -18,8 +18,8 @@ export interface NodeOptions {
   boot: URL
   /** Plain data for the boot module, or a function that gives it at each start of a worker. */
   config?: unknown
-  /** Boot module of the worker for queues, topics and schedules, and its data; it starts when {@link WorkerHost.startKeeper} is called. */
-  keeper?: HostOptions['keeper']
+  /** The worker for what is kept on disk: queues, topics, schedules. */
+  keeper?: KeeperOptions
   /** Called when a worker has become ready; it counts as ready when this has resolved. */
   onReady?: (worker: HostedWorker) => Promise<void>
   limits?: WorkerLimits

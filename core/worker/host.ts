@@ -26,6 +26,15 @@ export interface WorkerLimits {
   stableMs?: number
 }
 
+/** The worker for what is kept on disk. */
+export interface KeeperOptions {
+  /** Module that sets up its actors. */
+  boot: URL
+  config: () => unknown
+  /** The other workers wait for it. */
+  first: boolean
+}
+
 export interface HostOptions {
   nodeId: string
   workers: number
@@ -33,8 +42,8 @@ export interface HostOptions {
   boot: URL
   /** Plain data for the boot module, asked for at each start of a worker. */
   config: () => unknown
-  /** Sets up the actors of the worker for what is kept on disk, which runs no user code; see {@link WorkerHost.startKeeper}. */
-  keeper?: { boot: URL; config: () => unknown /** Before any other worker. */; atStart: boolean } | undefined
+  /** Absent: nothing is kept. */
+  keeper?: KeeperOptions | undefined
   /** Called when a worker has become ready; it counts as ready when this has resolved. */
   onReady?: ((worker: HostedWorker) => Promise<void>) | undefined
   limits?: WorkerLimits | undefined
@@ -105,8 +114,10 @@ export class WorkerHost {
     this.#lastLook = this.#clock.monotonic()
     this.#look()
     // Workers may send to what is kept as soon as they are there.
-    if (this.#options.keeper?.atStart) await this.startKeeper()
-    await this.scale(this.#options.workers)
+    const { keeper, workers } = this.#options
+    if (keeper?.first) await this.startKeeper()
+    await this.scale(workers)
+    if (keeper && !keeper.first) await this.startKeeper()
     if (this.#state === 'starting') this.#state = 'running'
   }
 
