@@ -1,6 +1,7 @@
 /** Sets up the actors of the keeper: queues, topics, and the state that routes and services keep. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { logAdmin } from '../actors/messages/log-admin.ts'
 import { type LogConfig, LogRegistry } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import type { LogKind } from '../actors/messages/protocol.ts'
@@ -39,6 +40,7 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
         .catch(error => worker.log.error({ place, err: error }, 'deliveries not returned'))
     },
     requests: {
+      ...logAdmin(logs),
       putQueue: (queue: LogConfig<QueueResource>) => logs.putQueue(queue),
       putTopic: (topic: LogConfig<TopicResource>) => logs.putTopic(topic),
       removeLog: ({ kind, name }: { kind: LogKind; name: string }) => logs.remove(kind, name),
