@@ -94,8 +94,9 @@ export class WorkerContext {
     }
     this.#declared.set(address, placement)
     if (before.placement !== placement.placement) {
-      // It lives elsewhere from now on: nothing can take over in place.
-      void this.retire(address).then(() => this.declare(address, placement))
+      // It lives elsewhere from now on: nothing takes over in place, and what is there finishes what it has.
+      this.retire(address).catch(error => this.log.error({ address, err: error }, 'actor did not end'))
+      this.declare(address, placement)
       return
     }
     if (placement.placement === 'keyed') this.system.replaceKeyed(address, placement.spec)
