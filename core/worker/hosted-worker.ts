@@ -208,6 +208,9 @@ export class HostedWorker {
       case 'candidate':
         router.candidate(message.address, this.place)
         return
+      case 'noCandidate':
+        router.withdrawCandidate(message.address, this.place)
+        return
       case 'drained':
         this.#drained.resolve()
         return

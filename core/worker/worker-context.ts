@@ -3,7 +3,6 @@ import type { Address } from '../actor/address.ts'
 import type { ActorSpec } from '../actor/behaviour.ts'
 import type { KeyedSpec } from '../actor/keyed.ts'
 import type { ActorSystem } from '../actor/system.ts'
-import { SignalboxError } from '../errors.ts'
 import type { Balance } from '../router/balance.ts'
 import type { Place } from '../router/place.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -111,17 +110,13 @@ export class WorkerContext {
 
   /** Takes an actor away as soon as it has handled what it has. */
   async retire(address: Address): Promise<void> {
-    this.#declared.delete(address)
-    this.#singletons.delete(address)
-    this.#control.post({ type: 'unregister', address })
+    this.#forget(address)
     await this.system.withdraw(address)
   }
 
   /** Takes an actor away again. */
   async remove(address: Address): Promise<void> {
-    this.#declared.delete(address)
-    this.#singletons.delete(address)
-    this.#control.post({ type: 'unregister', address })
+    this.#forget(address)
     await this.system.stop(address)
   }
 
@@ -133,9 +128,16 @@ export class WorkerContext {
   /** @internal This worker is to run the one actor of this address. */
   activate(address: Address): void {
     const spec = this.#singletons.get(address)
-    if (!spec) throw new SignalboxError('SIGNALBOX_USAGE', `${address} was never declared here`)
+    // It was taken away while the node decided; the node hears of that now.
+    if (!spec) return
     this.system.spawn(address, spec)
     this.#control.post({ type: 'register', address, balance: 'localFirst' })
+  }
+
+  #forget(address: Address): void {
+    this.#declared.delete(address)
+    const type = this.#singletons.delete(address) ? 'noCandidate' : 'unregister'
+    this.#control.post({ type, address })
   }
 
   /** @internal */

@@ -8,10 +8,17 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const MAIN = fileURLToPath(new URL('./deploy-node.ts', import.meta.url))
-const CORE = new URL('../../core/index.ts', import.meta.url).href
-const ROUTES = ['version', 'gone', 'shared', 'slow', 'other']
+/** What services import. */
+export const CORE = new URL('../../core/index.ts', import.meta.url).href
+const ROUTES = ['version', 'gone', 'shared', 'slow']
 
-export interface WorkerSeen {
+export interface Deployed {
+  file: string
+  name: string
+  version: string
+}
+
+interface WorkerSeen {
   state: string
   place: string
 }
@@ -93,7 +100,7 @@ channels:
     await rm(this.#home, { recursive: true, force: true })
   }
 
-  deploy(file: string, source: string): Promise<{ file: string; name: string; version: string }> {
+  deploy(file: string, source: string): Promise<Deployed> {
     return this.#ask('deploy', { file, source })
   }
 
@@ -146,11 +153,11 @@ import { setTimeout } from 'node:timers/promises'
 const version = ${version}
 const Version = Type.Literal(version)
 export default class extends Service {
-  static output = Type.Object({ before: Version, after: Version, filler: Type.Array(Type.String()) })
+  static output = Type.Object({ before: Version, after: Version })
   async handle() {
     const before = version
     await setTimeout(${waitMs})
-    return { before, after: ${version}, filler: [] }
+    return { before, after: ${version} }
   }
 }
 `
