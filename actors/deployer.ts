@@ -135,8 +135,8 @@ export class Deployer {
 
   async #deploy(file: string): Promise<DeployResult> {
     const version = await this.#files.versionOf(file)
-    const workers = this.#all()
-    const [first, ...others] = workers
+    const { staying, leaving } = this.#all()
+    const [first, ...others] = staying
     const prepare = (worker: DeployWorker) => askOf(worker, 'prepareService', { file, version })
     let name: unknown
     try {
@@ -145,10 +145,13 @@ export class Deployer {
       name = names.find(found => found !== undefined)
       if (name === undefined) throw noWorker()
     } catch (error) {
-      await Promise.all(workers.map(worker => askOf(worker, 'abandonService', { file })))
+      await Promise.all(staying.map(worker => askOf(worker, 'abandonService', { file })))
       throw error
     }
-    await Promise.all(workers.map(worker => askOf(worker, 'commitService', { file, version })))
+    await Promise.all(staying.map(worker => askOf(worker, 'commitService', { file, version })))
+    for (const worker of leaving) {
+      void this.#follow(prepare(worker).then(() => askOf(worker, 'commitService', { file, version })))
+    }
     this.#versions.set(file, version)
     this.#log.info({ service: name, file, version }, 'service deployed')
     if (++this.#sinceRoll >= DEPLOYMENTS_PER_WORKER) {
@@ -159,16 +162,31 @@ export class Deployer {
 
   async #remove(file: string): Promise<void> {
     this.#versions.delete(file)
-    await Promise.all(this.#all().map(worker => askOf(worker, 'removeService', { file })))
+    const { staying, leaving } = this.#all()
+    const remove = (worker: DeployWorker) => askOf(worker, 'removeService', { file })
+    await Promise.all(staying.map(remove))
+    for (const worker of leaving) void this.#follow(remove(worker))
     this.#log.info({ file }, 'service removed')
   }
 
-  /** All that run services, those that take messages first. Throws SIGNALBOX_OVERLOADED when there is none. */
-  #all(): DeployWorker[] {
+  /** What a worker does that is about to go: it may be too late for it, and nobody waits for it. */
+  async #follow(request: Promise<unknown>): Promise<void> {
+    try {
+      await request
+    } catch (error) {
+      this.#log.debug({ err: error }, 'a worker that is about to go does not follow a deployment')
+    }
+  }
+
+  /** All that run services. Throws SIGNALBOX_OVERLOADED when none takes messages. */
+  #all(): { staying: DeployWorker[]; leaving: DeployWorker[] } {
     this.#oneWorker()
     const known = [...this.#target.workers(), ...this.#workers]
     this.#workers = new Set(known.filter(({ state }) => state !== 'gone'))
-    return [...this.#workers]
+    const [staying = [], leaving = []] = [false, true].map(leaves =>
+      [...this.#workers].filter(worker => worker.leaving === leaves),
+    )
+    return { staying, leaving }
   }
 
   #oneWorker(): DeployWorker {
