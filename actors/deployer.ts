@@ -94,13 +94,23 @@ export class Deployer {
   /** Makes the workers run what the files say now. Failures are logged; the version before goes on. */
   sync(): Promise<void> {
     return this.#serial(async () => {
-      const files = await this.#files.list()
-      for (const file of [...this.#versions.keys()]) if (!files.includes(file)) await this.#remove(file)
-      for (const file of files) {
-        if (this.#versions.get(file) === (await this.#files.versionOf(file))) continue
-        await this.#deploy(file).catch(error => this.#report(file, error))
+      try {
+        const files = await this.#files.list()
+        for (const file of [...this.#versions.keys()]) if (!files.includes(file)) await this.#remove(file)
+        for (const file of files) await this.#update(file)
+      } catch (error) {
+        this.#report('services/', error)
       }
     })
+  }
+
+  /** Deploys a file if it is not what runs. Failures are logged: it may be broken, or be gone again. */
+  async #update(file: string): Promise<void> {
+    try {
+      if (this.#versions.get(file) !== (await this.#files.versionOf(file))) await this.#deploy(file)
+    } catch (error) {
+      this.#report(file, error)
+    }
   }
 
   /** Something that services import has changed: only fresh workers see it. They load the services as they are now. */
@@ -125,8 +135,14 @@ export class Deployer {
       for (const file of files) {
         const version = await this.#files.versionOf(file)
         if (has.get(file) === version || !this.#versions.has(file)) continue
-        await worker.request('prepareService', { file, version })
-        await worker.request('commitService', { file, version })
+        try {
+          await worker.request('prepareService', { file, version })
+          await worker.request('commitService', { file, version })
+        } catch (error) {
+          // One that does not load must not keep the others from being what they should.
+          if (worker.state === 'gone') throw error
+          this.#report(file, error)
+        }
       }
       // It counts as ready a little later; what is deployed until then is for it as well.
       this.#workers.add(worker)
@@ -161,8 +177,8 @@ export class Deployer {
   }
 
   async #remove(file: string): Promise<void> {
-    this.#versions.delete(file)
     const { staying, leaving } = this.#all()
+    this.#versions.delete(file)
     const remove = (worker: DeployWorker) => askOf(worker, 'removeService', { file })
     await Promise.all(staying.map(remove))
     for (const worker of leaving) void this.#follow(remove(worker))

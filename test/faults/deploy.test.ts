@@ -123,6 +123,23 @@ for (const [way, { put, remove }] of Object.entries(WAYS)) {
   })
 }
 
+test('a file that is removed and written again and again ends as what was written last', async () => {
+  const path = join(bus.root, 'services', 'gone.ts')
+  for (let round = 1; round <= 200; round++) {
+    await rm(path, { force: true })
+    // At any moment between what the watcher sees and what is read.
+    if (round % 3 === 0) await call(`${bus.url}/shared`)
+    await writeFile(path, source(round))
+  }
+  await until(async () => {
+    const { status, body } = await call(`${bus.url}/gone`)
+    return status === 200 && (JSON.parse(body) as Answer).before === 200
+  }, 'the last version is live')
+  await rm(path)
+  await until(async () => (await call(`${bus.url}/gone`)).status === 404, 'the service is gone')
+  assert.equal(await bus.replaced(), 0)
+})
+
 test('a version that does not load leaves the old one serving and says file, line and reason', async () => {
   await refused()
   await assert.rejects(bus.deploy('version.ts', 'export const no = 1'), { code: 'SIGNALBOX_SERVICE_INVALID' })
@@ -342,6 +359,11 @@ async function admin(method: string, file: string, body?: string): Promise<void>
 
 /** The command line, from its start to its end. */
 async function cli(...args: string[]): Promise<void> {
-  const env = { ...process.env, SIGNALBOX_URL: bus.admin, SIGNALBOX_TOKEN: bus.token }
+  const env = {
+    ...process.env,
+    SIGNALBOX_URL: bus.admin,
+    SIGNALBOX_TOKEN: bus.token,
+    XDG_CACHE_HOME: join(bus.root, '..', 'cache'),
+  }
   await promisify(execFile)(process.execPath, [CLI, ...args], { env })
 }
