@@ -2,20 +2,21 @@
  * Hot deployment: a new version of a service file is loaded by every worker first, and only when all could load it
  * does any of them run it.
  */
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
-import { findServices, isServiceFile } from '../core/service/load.ts'
 import type { Logger } from '../core/telemetry/log.ts'
-import { hashOf, type ServiceView, versionOf } from './service-registry.ts'
+import { ServiceFiles } from './service-files.ts'
+import { hashOf, type ServiceView } from './service-registry.ts'
 
 /** A worker, as the deployer needs it. */
 export interface DeployWorker {
+  readonly state: 'starting' | 'ready' | 'draining' | 'gone'
+  /** It was told to go. */
+  readonly leaving: boolean
   request(verb: string, payload: unknown): Promise<unknown>
 }
 
 export interface DeployTarget {
-  /** The workers that run now. */
+  /** The workers that take messages now. */
   workers(): DeployWorker[]
   /**
    * Replaces all workers by fresh ones that must load these files, without losing a message. Rejects, and leaves the
@@ -34,18 +35,22 @@ export interface DeployResult {
 const DEPLOYMENTS_PER_WORKER = 50
 
 export class Deployer {
-  readonly #root: string
-  readonly #folder: string
+  readonly #files: ServiceFiles
   readonly #target: DeployTarget
   readonly #log: Logger
   /** Version that runs, by file. */
   readonly #versions = new Map<string, string>()
+  /** Those that run services: also the ones that have just started, and those that finish what they have. */
+  #workers = new Set<DeployWorker>()
   #queue: Promise<unknown> = Promise.resolve()
+  /** Runs beside the queue: a worker may take half a minute to drain, and deployments go on meanwhile. */
+  #rolling: Promise<void> = Promise.resolve()
+  /** A replacement of all workers that has not begun. */
+  #nextRoll: Promise<void> | undefined
   #sinceRoll = 0
 
   constructor(root: string, target: DeployTarget, log: Logger) {
-    this.#root = root
-    this.#folder = join(root, 'services')
+    this.#files = new ServiceFiles(root)
     this.#target = target
     this.#log = log
   }
@@ -58,36 +63,30 @@ export class Deployer {
 
   /**
    * Stores the source of a service file and deploys it. A source that does not load changes nothing: rejects with
-   * SIGNALBOX_SERVICE_LOAD or SIGNALBOX_SERVICE_INVALID, with file and line.
+   * SIGNALBOX_SERVICE_LOAD or SIGNALBOX_SERVICE_INVALID, with file and line. Rejects with SIGNALBOX_USAGE for a file
+   * that would lie elsewhere than below `services/`, be it by its name or by a link.
    */
   async deploy(file: string, source: string): Promise<DeployResult> {
-    const path = this.#pathOf(file)
+    this.#files.checkName(file)
     return this.#serial(async () => {
-      await mkdir(dirname(path), { recursive: true })
-      // Beside the real one, so that what it imports is found; the name keeps it from being taken for a service.
-      const pending = join(dirname(path), `_pending.${path.split(sep).at(-1)}`)
-      await writeFile(pending, source)
+      const attempt = await this.#files.begin(file, source)
       try {
-        const attempt = { file, path: this.#relative(pending), version: hashOf(source) }
-        await this.#oneWorker().request('prepareService', attempt)
-        await rename(pending, path)
+        const { path } = attempt
+        await this.#oneWorker().request('prepareService', { file, path, version: hashOf(source) })
+        await attempt.putInPlace()
+        return await this.#deploy(file)
       } catch (error) {
-        await rm(pending, { force: true })
+        await attempt.undo()
         throw error
       }
-      return this.#deploy(file)
     })
   }
 
-  /** Removes a service file and ends its service. Rejects with SIGNALBOX_NOT_FOUND. */
+  /** Removes a service file and ends its service. Rejects with SIGNALBOX_NOT_FOUND, SIGNALBOX_USAGE. */
   async remove(file: string): Promise<void> {
-    const path = this.#pathOf(file)
+    this.#files.checkName(file)
     return this.#serial(async () => {
-      try {
-        await rm(path)
-      } catch (cause) {
-        throw new SignalboxError('SIGNALBOX_NOT_FOUND', `there is no service file ${file}`, { cause })
-      }
+      await this.#files.remove(file)
       await this.#remove(file)
     })
   }
@@ -95,76 +94,132 @@ export class Deployer {
   /** Makes the workers run what the files say now. Failures are logged; the version before goes on. */
   sync(): Promise<void> {
     return this.#serial(async () => {
-      const files = await this.#files()
-      for (const file of [...this.#versions.keys()]) if (!files.includes(file)) await this.#remove(file)
-      for (const file of files) {
-        if (this.#versions.get(file) === (await this.#versionOf(file))) continue
-        await this.#deploy(file).catch(error => this.#report(file, error))
+      try {
+        const files = await this.#files.list()
+        for (const file of [...this.#versions.keys()]) if (!files.includes(file)) await this.#remove(file)
+        for (const file of files) await this.#update(file)
+      } catch (error) {
+        this.#report('services/', error)
       }
     })
   }
 
-  /** Something that services import has changed: only fresh workers see it. */
-  refresh(): Promise<void> {
-    return this.#serial(async () => {
-      try {
-        await this.#roll()
-        this.#log.info({}, 'workers were replaced, so that services see what has changed beside them')
-      } catch (error) {
-        this.#report('a module beside the services', error)
-      }
-    })
+  /** Deploys a file if it is not what runs. Failures are logged: it may be broken, or be gone again. */
+  async #update(file: string): Promise<void> {
+    try {
+      if (this.#versions.get(file) !== (await this.#files.versionOf(file))) await this.#deploy(file)
+    } catch (error) {
+      this.#report(file, error)
+    }
+  }
+
+  /** Something that services import has changed: only fresh workers see it. They load the services as they are now. */
+  async refresh(): Promise<void> {
+    try {
+      await this.#roll()
+      this.#log.info({}, 'workers were replaced, so that services see what has changed beside them')
+    } catch (error) {
+      this.#report('a module beside the services', error)
+    }
+    await this.sync()
   }
 
   /** Brings a worker that has just started to what the files say now: they may have changed while it did. */
-  async welcome(worker: DeployWorker): Promise<void> {
-    const views = (await worker.request('services', undefined)) as ServiceView[]
-    const has = new Map(views.map(view => [view.file, view.version]))
-    const files = await this.#files()
-    for (const file of has.keys()) if (!files.includes(file)) await worker.request('removeService', { file })
-    for (const file of files) {
-      const version = await this.#versionOf(file)
-      if (has.get(file) === version || !this.#versions.has(file)) continue
-      await worker.request('prepareService', { file, version })
-      await worker.request('commitService', { file, version })
-    }
+  welcome(worker: DeployWorker): Promise<void> {
+    return this.#serial(async () => {
+      const views = (await worker.request('services', undefined)) as ServiceView[]
+      const has = new Map(views.map(view => [view.file, view.version]))
+      const files = await this.#files.list()
+      for (const file of has.keys())
+        if (!files.includes(file)) await worker.request('removeService', { file })
+      for (const file of files) {
+        const version = await this.#files.versionOf(file)
+        if (has.get(file) === version || !this.#versions.has(file)) continue
+        try {
+          await worker.request('prepareService', { file, version })
+          await worker.request('commitService', { file, version })
+        } catch (error) {
+          // One that does not load must not keep the others from being what they should.
+          if (worker.state === 'gone') throw error
+          this.#report(file, error)
+        }
+      }
+      // It counts as ready a little later; what is deployed until then is for it as well.
+      this.#workers.add(worker)
+    })
   }
 
   async #deploy(file: string): Promise<DeployResult> {
-    const version = await this.#versionOf(file)
-    const workers = this.#target.workers()
+    const version = await this.#files.versionOf(file)
+    const { staying, leaving } = this.#all()
+    const [first, ...others] = staying
+    const prepare = (worker: DeployWorker) => askOf(worker, 'prepareService', { file, version })
     let name: unknown
     try {
       // One goes first, so that a file that takes a worker down takes no more than one.
-      for (const worker of workers) name = await worker.request('prepareService', { file, version })
+      const names = [await prepare(first!), ...(await all(others.map(prepare)))]
+      name = names.find(found => found !== undefined)
+      if (name === undefined) throw noWorker()
     } catch (error) {
-      await Promise.all(workers.map(worker => settled(worker.request('abandonService', { file }))))
+      await Promise.all(staying.map(worker => askOf(worker, 'abandonService', { file })))
       throw error
     }
-    await Promise.all(workers.map(worker => settled(worker.request('commitService', { file, version }))))
+    await Promise.all(staying.map(worker => askOf(worker, 'commitService', { file, version })))
+    for (const worker of leaving) {
+      void this.#follow(prepare(worker).then(() => askOf(worker, 'commitService', { file, version })))
+    }
     this.#versions.set(file, version)
     this.#log.info({ service: name, file, version }, 'service deployed')
-    if (++this.#sinceRoll >= DEPLOYMENTS_PER_WORKER) await this.#roll()
+    if (++this.#sinceRoll >= DEPLOYMENTS_PER_WORKER) {
+      this.#roll().catch(error => this.#log.warn({ err: error }, 'workers were not replaced by fresh ones'))
+    }
     return { file, name: name as string, version }
   }
 
   async #remove(file: string): Promise<void> {
+    const { staying, leaving } = this.#all()
     this.#versions.delete(file)
-    const workers = this.#target.workers()
-    await Promise.all(workers.map(worker => settled(worker.request('removeService', { file }))))
+    const remove = (worker: DeployWorker) => askOf(worker, 'removeService', { file })
+    await Promise.all(staying.map(remove))
+    for (const worker of leaving) void this.#follow(remove(worker))
     this.#log.info({ file }, 'service removed')
+  }
+
+  /** What a worker does that is about to go: it may be too late for it, and nobody waits for it. */
+  async #follow(request: Promise<unknown>): Promise<void> {
+    try {
+      await request
+    } catch (error) {
+      this.#log.debug({ err: error }, 'a worker that is about to go does not follow a deployment')
+    }
+  }
+
+  /** All that run services. Throws SIGNALBOX_OVERLOADED when none takes messages. */
+  #all(): { staying: DeployWorker[]; leaving: DeployWorker[] } {
+    this.#oneWorker()
+    const known = [...this.#target.workers(), ...this.#workers]
+    this.#workers = new Set(known.filter(({ state }) => state !== 'gone'))
+    const [staying = [], leaving = []] = [false, true].map(leaves =>
+      [...this.#workers].filter(worker => worker.leaving === leaves),
+    )
+    return { staying, leaving }
   }
 
   #oneWorker(): DeployWorker {
     const worker = this.#target.workers()[0]
-    if (!worker)
-      throw new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
+    if (!worker) throw noWorker()
     return worker
   }
 
-  async #roll(): Promise<void> {
+  /** Replaces all workers; who asks while it waits for its turn gets the same. */
+  #roll(): Promise<void> {
     this.#sinceRoll = 0
-    await this.#target.roll([...this.#versions.keys()])
+    this.#nextRoll ??= this.#rolling.then(() => {
+      this.#nextRoll = undefined
+      return this.#target.roll([...this.#versions.keys()])
+    })
+    this.#rolling = this.#nextRoll.catch(() => {})
+    return this.#nextRoll
   }
 
   #report(file: string, thrown: unknown): void {
@@ -178,34 +233,29 @@ export class Deployer {
     this.#queue = result.catch(() => {})
     return result
   }
+}
 
-  async #files(): Promise<string[]> {
-    return (await findServices(this.#folder)).map(path => this.#relative(path))
-  }
-
-  #versionOf(file: string): Promise<string> {
-    return versionOf(join(this.#folder, file))
-  }
-
-  #relative(path: string): string {
-    return path.slice(this.#folder.length + 1)
-  }
-
-  /** Where a service file belongs. Throws SIGNALBOX_USAGE for a name that leads elsewhere or is no service file. */
-  #pathOf(file: string): string {
-    const path = normalize(file)
-    const outside = isAbsolute(path) || path.split(/[\\/]/).includes('..') || /[\p{Cc}\\:]/u.test(file)
-    if (outside || file.length > 200 || !isServiceFile(path)) {
-      const message = `'${file.slice(0, 200)}' is no name of a service file: a path below services/ that ends in .ts, .mts, .js or .mjs`
-      throw new SignalboxError('SIGNALBOX_USAGE', message)
-    }
-    return join(this.#root, 'services', path)
+/**
+ * Asks a worker something. Undefined when it dies or ends before it answers, other than while it loads a file: it is
+ * replaced by one that loads what is in the files.
+ */
+async function askOf(worker: DeployWorker, verb: string, payload: unknown): Promise<unknown> {
+  try {
+    return await worker.request(verb, payload)
+  } catch (thrown) {
+    const { code } = thrown as SignalboxError
+    const isBlameless = worker.leaving || verb !== 'prepareService'
+    if (code === 'SIGNALBOX_WORKER_LOST' && isBlameless) return undefined
+    throw thrown
   }
 }
 
-/** A worker that dies meanwhile is replaced by one that loads what is in the files. */
-async function settled(request: Promise<unknown>): Promise<void> {
-  await request.catch((error: SignalboxError) => {
-    if (error.code !== 'SIGNALBOX_WORKER_LOST') throw error
-  })
+/** Like Promise.all, but nothing is under way any more when it rejects. */
+async function all<T>(promises: Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises)
+  return Promise.all(promises)
+}
+
+function noWorker(): SignalboxError {
+  return new SignalboxError('SIGNALBOX_OVERLOADED', 'no worker is ready', { retryAfterMs: 1000 })
 }

@@ -7,7 +7,7 @@ import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import { type LoadedService, loadService, loadServices } from '../core/service/load.ts'
 import { ServiceRunner } from '../core/service/runner.ts'
-import type { WorkerContext } from '../core/worker/worker-context.ts'
+import type { Placement, WorkerContext } from '../core/worker/worker-context.ts'
 import { servicePlacement } from './service-host.ts'
 
 /** A version of a service file: the hash of its content. */
@@ -29,7 +29,11 @@ interface Prepared {
   name: string
   version: ServiceVersion
   runner: ServiceRunner
+  placement: Placement
 }
+
+const PLACEMENTS = ['everyWorker', 'singleton', 'keyed']
+const BALANCES = ['localFirst', 'roundRobin', 'leastBusy']
 
 export class ServiceRegistry {
   readonly #worker: WorkerContext
@@ -94,9 +98,12 @@ export class ServiceRegistry {
     return loaded.name
   }
 
-  #prepare({ name, type }: LoadedService, version: ServiceVersion): Prepared {
+  /** Everything that can be wrong with a version is found here: a commit must not fail. */
+  #prepare({ name, type, file }: LoadedService, version: ServiceVersion): Prepared {
+    checkSetting(file, 'placement', type.placement, PLACEMENTS)
+    checkSetting(file, 'balance', type.balance, BALANCES)
     const runner = new ServiceRunner(name, type, this.#ports)
-    return { name, version, runner }
+    return { name, version, runner, placement: servicePlacement(this.#system, runner) }
   }
 
   /** Runs what was prepared: calls from now on go to it, those under way finish on what ran before. */
@@ -107,9 +114,9 @@ export class ServiceRegistry {
     }
     this.#prepared.delete(file)
     const before = this.#running.get(file)
-    const { name, runner } = prepared
+    const { name, placement } = prepared
     this.#running.set(file, prepared)
-    this.#worker.declareOrReplace(`service/${name}`, servicePlacement(this.#system, runner))
+    this.#worker.declareOrReplace(`service/${name}`, placement)
     if (before && before.name !== name) this.#end(before.name)
   }
 
@@ -143,6 +150,13 @@ export class ServiceRegistry {
       )
     }
   }
+}
+
+/** Throws SIGNALBOX_SERVICE_INVALID for a value that is none of those there are; absent is fine. */
+function checkSetting(file: string, setting: string, value: unknown, known: string[]): void {
+  if (value === undefined || known.includes(value as string)) return
+  const message = `${file}: ${setting} is one of ${known.join(', ')}, not '${String(value)}'`
+  throw new SignalboxError('SIGNALBOX_SERVICE_INVALID', message, { details: { file } })
 }
 
 /** The version of a file as it is now. */

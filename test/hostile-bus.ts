@@ -54,7 +54,7 @@ export class HostileBus {
 
   static async start(): Promise<HostileBus> {
     const uploads = await mkdtemp(join(tmpdir(), 'signalbox-hostile-'))
-    const child = spawn(process.execPath, ['--expose-gc', MAIN, HOSTILE], {
+    const child = spawn(process.execPath, ['--expose-gc', '--max-semi-space-size=2', MAIN, HOSTILE], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
       env: { ...process.env, SIGNALBOX_LOG_LEVEL: 'error', HOSTILE_UPLOADS: uploads },
     })

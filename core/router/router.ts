@@ -132,6 +132,12 @@ export class Router {
     this.#singletons.candidate(address, place)
   }
 
+  /** The opposite of {@link candidate}: the worker has taken the actor away. */
+  withdrawCandidate(address: string, place: Place): void {
+    this.#change({ type: 'remove', address, place })
+    this.#singletons.withdraw(address, place)
+  }
+
   async close(): Promise<void> {
     // The workers hear first that the others are gone, so that nothing waits for them.
     await this.#net?.close()

@@ -146,3 +146,20 @@ test('property: nodes that see each other never run it twice, and in the end one
     { numRuns: 1_000 },
   )
 })
+
+test('a place that has taken the actor away is not told to run it again', () => {
+  const activated: string[] = []
+  const node = new Singletons('a', {
+    activate: (_, place) => void activated.push(place),
+    deactivate: () => {},
+    announce: () => {},
+  })
+  for (const place of ['a/0:1', 'a/1:1']) node.candidate(ADDRESS, place)
+  node.withdraw(ADDRESS, 'a/0:1')
+  assert.deepEqual(activated, ['a/0:1', 'a/1:1'])
+  node.withdraw(ADDRESS, 'a/1:1')
+  assert.deepEqual(activated, ['a/0:1', 'a/1:1'])
+  assert.deepEqual([node.own().candidates, node.own().running], [[], []])
+  node.candidate(ADDRESS, 'a/0:1')
+  assert.deepEqual(activated, ['a/0:1', 'a/1:1', 'a/0:1'])
+})

@@ -50,6 +50,16 @@ export class Singletons {
     this.#decide()
   }
 
+  /** A place cannot run it any more, and has ended it if it did. */
+  withdraw(address: Address, place: Place): void {
+    this.#drop(address, place)
+    if (this.#running.get(address) === place) {
+      this.#running.delete(address)
+      this.#stopping.delete(address)
+    }
+    this.#decide()
+  }
+
   /** A place of this node is about to go. */
   leave(place: Place): void {
     this.#withdraw(place)
@@ -158,11 +168,13 @@ export class Singletons {
   }
 
   #withdraw(place: Place): void {
-    for (const [address, places] of this.#candidates) {
-      const left = places.filter(other => other !== place)
-      if (left.length > 0) this.#candidates.set(address, left)
-      else this.#candidates.delete(address)
-    }
+    for (const address of this.#candidates.keys()) this.#drop(address, place)
+  }
+
+  #drop(address: Address, place: Place): void {
+    const left = this.#candidates.get(address)?.filter(other => other !== place) ?? []
+    if (left.length > 0) this.#candidates.set(address, left)
+    else this.#candidates.delete(address)
   }
 }
 

@@ -131,3 +131,11 @@ test('broken files keep no other from loading; of two with one name neither runs
   assert.deepEqual(errors[1]!.details, { name: 'x.y', files: ['x.y.js', join('x', 'y.ts')] })
   assert.match(errors[1]!.message, /x\.y\.js and by x.y\.ts/)
 })
+
+test('a file whose top-level await never ends does not load, and says so', async t => {
+  const root = await folderWith(t, { 'waits.ts': `await new Promise(() => {})\n${HELLO}` })
+  await assert.rejects(loadService(root, join(root, 'waits.ts'), { timeoutMs: 50 }), {
+    code: 'SIGNALBOX_SERVICE_LOAD',
+    message: /^waits\.ts: it has not loaded within 50 ms: a top-level await/,
+  })
+})

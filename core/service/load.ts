@@ -8,6 +8,7 @@ import { isServiceClass, type ServiceClass } from './service.ts'
 
 const SERVICE_FILE = /\.(?:ts|mts|js|mjs)$/
 const NO_SERVICE = /\.test\.|\.d\.m?ts$/
+const LOAD_TIMEOUT_MS = 10_000
 const SERVICE_NAME = /^[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*$/
 
 /** Paths of the service files below a folder, sorted; tests, declarations, `_private` and hidden ones left out. */
@@ -38,6 +39,8 @@ export interface LoadOptions {
   version?: string
   /** Path below the folder that gives the service its name. Default: that of the file. */
   as?: string
+  /** A file that waits longer in a top-level await does not load. Default 10,000 ms. */
+  timeoutMs?: number
 }
 
 /** Whether a path can be that of a service file, by its name. */
@@ -60,7 +63,7 @@ export async function loadService(
   if (options.version !== undefined) url.searchParams.set('version', options.version)
   let module: { default?: unknown }
   try {
-    module = await import(url.href)
+    module = await inTime(import(url.href), options.timeoutMs ?? LOAD_TIMEOUT_MS)
   } catch (cause) {
     throw await loadError(folder, file, cause, path)
   }
@@ -79,6 +82,18 @@ export async function loadService(
     )
   }
   return { name, type, file: path }
+}
+
+/** Nothing ends a top-level await that waits for ever; nobody has to wait for it. */
+async function inTime<T>(loading: Promise<T>, timeoutMs: number): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const message = `it has not loaded within ${timeoutMs} ms: a top-level await does not come to its end`
+  const timer = setTimeout(() => late.reject(new Error(message)), timeoutMs)
+  try {
+    return await Promise.race([loading, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /** The services of a project, and why others are not among them. */

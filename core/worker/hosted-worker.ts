@@ -49,6 +49,7 @@ export class HostedWorker {
   /** When it was looked at first. */
   #startedAt: number | undefined
   #askingMemory = false
+  #killed = false
 
   constructor(slot: number, init: WorkerInit, thread: Worker, port: MessagePort, around: Around) {
     this.slot = slot
@@ -176,6 +177,8 @@ export class HostedWorker {
 
   /** Ends the thread at once. */
   kill(reason: string): void {
+    if (this.#killed) return
+    this.#killed = true
     this.#reason ??= new SignalboxError(this.#lostCode(), `worker ${this.slot} was ended: ${reason}`)
     void this.#thread.terminate()
   }
@@ -207,6 +210,9 @@ export class HostedWorker {
         return
       case 'candidate':
         router.candidate(message.address, this.place)
+        return
+      case 'noCandidate':
+        router.withdrawCandidate(message.address, this.place)
         return
       case 'drained':
         this.#drained.resolve()

@@ -49,6 +49,8 @@ export type FromWorker =
   | { type: 'unregister'; address: Address }
   /** This worker can run the actor that is the only one in the cluster. */
   | { type: 'candidate'; address: Address }
+  /** It cannot any more. */
+  | { type: 'noCandidate'; address: Address }
   | { type: 'drained' }
   | { type: 'reply'; id: number; value?: unknown; error?: WireError }
   | { type: 'cpu'; id: number; file: string; payload: unknown; timeoutMs: number }

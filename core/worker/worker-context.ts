@@ -3,7 +3,6 @@ import type { Address } from '../actor/address.ts'
 import type { ActorSpec } from '../actor/behaviour.ts'
 import type { KeyedSpec } from '../actor/keyed.ts'
 import type { ActorSystem } from '../actor/system.ts'
-import { SignalboxError } from '../errors.ts'
 import type { Balance } from '../router/balance.ts'
 import type { Place } from '../router/place.ts'
 import type { Logger } from '../telemetry/log.ts'
@@ -96,8 +95,9 @@ export class WorkerContext {
     }
     this.#declared.set(address, placement)
     if (before.placement !== placement.placement) {
-      // It lives elsewhere from now on: nothing can take over in place.
-      void this.retire(address).then(() => this.declare(address, placement))
+      // It lives elsewhere from now on: nothing takes over in place, and what is there finishes what it has.
+      this.retire(address).catch(error => this.log.error({ address, err: error }, 'actor did not end'))
+      this.declare(address, placement)
       return
     }
     if (placement.placement === 'keyed') this.system.replaceKeyed(address, placement.spec)
@@ -112,17 +112,13 @@ export class WorkerContext {
 
   /** Takes an actor away as soon as it has handled what it has. */
   async retire(address: Address): Promise<void> {
-    this.#declared.delete(address)
-    this.#singletons.delete(address)
-    this.#control.post({ type: 'unregister', address })
+    this.#forget(address)
     await this.system.withdraw(address)
   }
 
   /** Takes an actor away again. */
   async remove(address: Address): Promise<void> {
-    this.#declared.delete(address)
-    this.#singletons.delete(address)
-    this.#control.post({ type: 'unregister', address })
+    this.#forget(address)
     await this.system.stop(address)
   }
 
@@ -134,9 +130,16 @@ export class WorkerContext {
   /** @internal This worker is to run the one actor of this address. */
   activate(address: Address): void {
     const spec = this.#singletons.get(address)
-    if (!spec) throw new SignalboxError('SIGNALBOX_USAGE', `${address} was never declared here`)
+    // It was taken away while the node decided; the node hears of that now.
+    if (!spec) return
     this.system.spawn(address, spec)
     this.#control.post({ type: 'register', address, balance: 'localFirst' })
+  }
+
+  #forget(address: Address): void {
+    this.#declared.delete(address)
+    const type = this.#singletons.delete(address) ? 'noCandidate' : 'unregister'
+    this.#control.post({ type, address })
   }
 
   /** @internal */
