@@ -1,4 +1,4 @@
-/** Sets up the actors of the keeper: queues, topics, and the state that routes and services keep. */
+/** Sets up the actors of the keeper: queues, topics, schedules, and the state that routes and services keep. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { logAdmin } from '../actors/messages/log-admin.ts'
@@ -6,6 +6,8 @@ import { type LogConfig, LogRegistry } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import type { LogKind } from '../actors/messages/protocol.ts'
 import { STATE, stateActor } from '../actors/messages/state.ts'
+import type { ScheduleConfig } from '../actors/schedules/schedule.ts'
+import { ScheduleRegistry } from '../actors/schedules/schedule-registry.ts'
 import { openFileJournal } from '../core/store/files/file-journal.ts'
 import { openLmdbStore } from '../core/store/lmdb/lmdb-store.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
@@ -17,10 +19,11 @@ export interface KeeperConfig {
   queues: LogConfig<QueueResource>[]
   topics: LogConfig<TopicResource>[]
   subscriptions: LogConfig<SubscriptionResource>[]
+  schedules: ScheduleConfig[]
 }
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
-  const { folder, queues, topics, subscriptions } = worker.config as KeeperConfig
+  const { folder, queues, topics, subscriptions, schedules: configs } = worker.config as KeeperConfig
   await mkdir(join(folder, 'state'), { recursive: true, mode: 0o700 })
   const state = await openLmdbStore({ folder: join(folder, 'state') })
   worker.declare(STATE, { placement: 'everyWorker', spec: stateActor(state) })
@@ -29,7 +32,10 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   await each(worker, 'queue', queues, queue => logs.putQueue(queue))
   await each(worker, 'topic', topics, topic => logs.putTopic(topic))
   await each(worker, 'subscription', subscriptions, subscription => logs.putSubscription(subscription))
+  const schedules = new ScheduleRegistry(worker, state)
+  await each(worker, 'schedule', configs, schedule => schedules.put(schedule))
   return {
+    drain: () => schedules.stop(),
     stop: async () => {
       await logs.close()
       await state.close()
@@ -41,6 +47,7 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
     },
     requests: {
       ...logAdmin(logs),
+      ...schedules.requests(),
       putQueue: (queue: LogConfig<QueueResource>) => logs.putQueue(queue),
       putTopic: (topic: LogConfig<TopicResource>) => logs.putTopic(topic),
       removeLog: ({ kind, name }: { kind: LogKind; name: string }) => logs.remove(kind, name),

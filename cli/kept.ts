@@ -4,11 +4,17 @@ import type { ConsumerConfig } from '../actors/messages/consumer.ts'
 import type { LogConfig } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import { QUEUE_SUBSCRIPTION } from '../actors/messages/protocol.ts'
+import type { ScheduleConfig } from '../actors/schedules/schedule.ts'
 import { RESOURCE_KINDS, type ResourceKind } from '../core/resource/resource.ts'
 import type { KeeperConfig } from './keeper-boot.ts'
 
 /** Kinds that live in the keeper, in the order in which they depend on each other. */
-export const KEPT_KINDS = ['queue', 'topic', 'subscription'] as const satisfies readonly ResourceKind[]
+export const KEPT_KINDS = [
+  'queue',
+  'topic',
+  'subscription',
+  'schedule',
+] as const satisfies readonly ResourceKind[]
 
 export type KeptKind = (typeof KEPT_KINDS)[number]
 
@@ -25,6 +31,7 @@ export function keeperConfig(folder: string, resources: CompleteResources): Keep
     folder,
     queues: [...(resources.queue ?? [])] as LogConfig<QueueResource>[],
     topics: [...(resources.topic ?? [])] as LogConfig<TopicResource>[],
+    schedules: [...(resources.schedule ?? [])] as ScheduleConfig[],
     subscriptions: [...(resources.subscription ?? [])] as LogConfig<SubscriptionResource>[],
   }
 }

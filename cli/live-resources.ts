@@ -81,7 +81,7 @@ export class LiveResources {
 
   /** Whether there is anything that workers send to from their start on. */
   get keepsMessages(): boolean {
-    return this.#resources().some(({ kind }) => isKept(kind))
+    return this.#resources().some(({ kind }) => isKept(kind) && kind !== 'schedule')
   }
 
   /** The workers run this from the start on. */
@@ -336,11 +336,18 @@ function ofWorkers<T extends Action>(steps: readonly T[]): T[] {
 }
 
 function putKept(kind: KeptKind, config: EndpointConfig): { verb: string; payload: unknown } {
-  const verb = { queue: 'putQueue', topic: 'putTopic', subscription: 'putSubscription' }[kind]
+  const verbs = {
+    queue: 'putQueue',
+    topic: 'putTopic',
+    subscription: 'putSubscription',
+    schedule: 'putSchedule',
+  }
+  const verb = verbs[kind]
   return { verb, payload: config }
 }
 
 function removeKept(kind: KeptKind, { name, options }: EndpointConfig): { verb: string; payload: unknown } {
+  if (kind === 'schedule') return { verb: 'removeSchedule', payload: name }
   if (kind !== 'subscription') return { verb: 'removeLog', payload: { kind, name } }
   return { verb: 'removeSubscription', payload: { name, topic: topicOf({ options }) } }
 }

@@ -1,5 +1,6 @@
 /** The types of resources that this program knows: those of its transports, of its security definitions, and what is kept on disk. */
 import { DURABLE_OPTIONS } from '../actors/messages/options.ts'
+import { SCHEDULE_TYPES } from '../actors/schedules/options.ts'
 import { ONLY_TYPE, type ResourceKinds } from '../core/resource/resource.ts'
 import { SECURITY_TYPES } from '../core/security/definitions.ts'
 import { transports } from '../transports/index.ts'
@@ -7,6 +8,7 @@ import { transports } from '../transports/index.ts'
 export const resourceKinds: ResourceKinds = {
   schemaOf(kind, type) {
     if (kind === 'security') return SECURITY_TYPES.get(type)?.options
+    if (kind === 'schedule') return SCHEDULE_TYPES.get(type)
     if (kind !== 'channel' && kind !== 'connection') {
       return type === ONLY_TYPE[kind] ? DURABLE_OPTIONS[kind] : undefined
     }
@@ -14,6 +16,7 @@ export const resourceKinds: ResourceKinds = {
   },
   types(kind) {
     if (kind === 'security') return [...SECURITY_TYPES.keys()]
+    if (kind === 'schedule') return [...SCHEDULE_TYPES.keys()]
     if (kind !== 'channel' && kind !== 'connection') return [ONLY_TYPE[kind]!]
     return transports.filter(transport => transport[kind]).map(({ name }) => name)
   },

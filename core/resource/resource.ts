@@ -5,7 +5,15 @@ import { secretPointers } from '../security/secret-paths.ts'
 import { type Environment, type InspectedOptions, inspectOptions } from './option-values.ts'
 
 /** The kinds of resources, in the order in which they depend on each other. */
-export const RESOURCE_KINDS = ['security', 'connection', 'queue', 'topic', 'subscription', 'channel'] as const
+export const RESOURCE_KINDS = [
+  'security',
+  'connection',
+  'queue',
+  'topic',
+  'subscription',
+  'channel',
+  'schedule',
+] as const
 
 export type ResourceKind = (typeof RESOURCE_KINDS)[number]
 
@@ -17,6 +25,7 @@ export const RESOURCE_LISTS: readonly { key: string; kind: ResourceKind; descrip
   { key: 'topics', kind: 'topic', description: 'Messages kept for everyone who subscribes.' },
   { key: 'subscriptions', kind: 'subscription', description: 'Who gets the messages of a topic.' },
   { key: 'channels', kind: 'channel', description: 'Where messages come in.' },
+  { key: 'schedules', kind: 'schedule', description: 'What runs at set times.' },
 ]
 
 /** The type of kinds that have only one; it may be left out. */
@@ -89,6 +98,10 @@ export const ENTRY_SCHEMAS: Readonly<Record<ResourceKind, TSchema>> = {
   queue: Type.Object(DURABLE, closed),
   topic: Type.Object(DURABLE, closed),
   subscription: Type.Object(DURABLE, closed),
+  schedule: Type.Object(
+    { ...ENTRY, type: Type.String({ maxLength: 128, description: 'cron, interval or once.' }) },
+    closed,
+  ),
 }
 
 const validators = Object.fromEntries(
