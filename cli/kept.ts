@@ -49,15 +49,17 @@ export function consumerOf(
   { name, options }: EndpointConfig,
 ): ConsumerConfig | undefined {
   if (kind !== 'queue' && kind !== 'subscription') return undefined
-  const { service, prefetch, timeoutMs } = options as QueueResource
-  if (service === undefined) return undefined
+  const { service, connection, prefetch, timeoutMs } = options as QueueResource
+  if (service === undefined && connection === undefined) return undefined
   const isQueue = kind === 'queue'
   return {
     name,
     kind: isQueue ? 'queue' : 'topic',
     log: isQueue ? name : (options as SubscriptionResource).topic,
     subscription: isQueue ? QUEUE_SUBSCRIPTION : name,
-    target: `service/${service}`,
+    target: connection
+      ? { connection: connection.name, attributes: connection.attributes ?? {} }
+      : `service/${service}`,
     prefetch: prefetch!,
     timeoutMs: timeoutMs!,
   }

@@ -5,6 +5,7 @@ import { type EndpointConfig, EndpointRegistry } from '../actors/endpoint-regist
 import type { ConsumerConfig } from '../actors/messages/consumer.ts'
 import { ConsumerRegistry } from '../actors/messages/consumer-registry.ts'
 import { keeping } from '../actors/messages/keeping.ts'
+import { PUBSUB_API, pubsubActor } from '../actors/messages/pubsub-api.ts'
 import { ServiceRegistry } from '../actors/service-registry.ts'
 import type { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
@@ -34,11 +35,12 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   const security = new ChannelSecurity(worker.system.clock, worker.log)
   const endpoints = new EndpointRegistry(worker, transportNamed, security.guard)
   const services = new ServiceRegistry(worker, servicePorts(worker, endpoints), join(config.root, 'services'))
+  worker.declare(PUBSUB_API, { placement: 'everyWorker', spec: pubsubActor(worker.system) })
   security.replace(config.security)
   for (const connection of config.connections) endpoints.putConnection(connection)
   reportErrors(worker, await services.start(), config.mustLoad ?? [])
   for (const channel of config.channels) await endpoints.putChannel(channel)
-  const consumers = new ConsumerRegistry(worker)
+  const consumers = new ConsumerRegistry(worker, (name, caller) => endpoints.connection(name, caller))
   for (const consumer of config.consumers) consumers.put(consumer)
   return {
     drain: async handover => {

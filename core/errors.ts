@@ -373,6 +373,12 @@ export const ERRORS = {
     what: 'A consumer settled a message that it does not have any more.',
     fix: 'Settle within the lease, extend it while you work, or set a longer leaseMs; the message is delivered again.',
   },
+  SIGNALBOX_CONSUMER_REFUSED: {
+    status: 409,
+    retryable: true,
+    what: 'A consumer gave a message back as failed.',
+    fix: 'See its reason; the message is delivered again until its attempts are used up.',
+  },
   SIGNALBOX_SUBSCRIPTION_UNKNOWN: {
     status: 404,
     retryable: false,

@@ -1,13 +1,15 @@
 /** The consumers of a worker: they hand the messages of queues and subscriptions to services. */
 import type { WorkerContext } from '../../core/worker/worker-context.ts'
-import { type ConsumerConfig, consumerActor } from './consumer.ts'
+import { type ConsumerConfig, type ConsumerPlace, consumerActor } from './consumer.ts'
 
 export class ConsumerRegistry {
   readonly #worker: WorkerContext
+  readonly #connection: ConsumerPlace['connection']
   readonly #configs = new Map<string, ConsumerConfig>()
 
-  constructor(worker: WorkerContext) {
+  constructor(worker: WorkerContext, connection: ConsumerPlace['connection']) {
     this.#worker = worker
+    this.#connection = connection
   }
 
   /** Starts a consumer, or puts a new one in the place of the one there; that one settles what it has first. */
@@ -15,7 +17,12 @@ export class ConsumerRegistry {
     const address = addressOf(config)
     this.#configs.set(address, config)
     const { place, node, slot, system } = this.#worker
-    const spec = consumerActor(config, { place, worker: `${node}/${slot}`, clock: system.clock })
+    const spec = consumerActor(config, {
+      place,
+      worker: `${node}/${slot}`,
+      clock: system.clock,
+      connection: this.#connection,
+    })
     this.#worker.declareOrReplace(address, { placement: 'everyWorker', spec })
   }
 

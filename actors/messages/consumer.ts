@@ -8,7 +8,9 @@ import { type SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import type { Origin } from '../../core/service/invocation.ts'
 import type { Failure } from '../../core/store/messages/message.ts'
 import type { Lease } from '../../core/store/messages/message-log.ts'
+import type { Caller } from '../../core/telemetry/connection-view.ts'
 import { meterOf } from '../../core/telemetry/meters.ts'
+import type { Connection } from '../../core/transport.ts'
 import { unpackContent } from './content.ts'
 import { type DeliveredMessage, type LogKind, type LogRequest, opsAddress } from './protocol.ts'
 
@@ -19,8 +21,8 @@ export interface ConsumerConfig {
   /** Name of the queue or topic. */
   log: string
   subscription: string
-  /** Address of the actor that handles the messages, e.g. `service/orders.book`. */
-  target: string
+  /** Who handles the messages: an actor, e.g. `service/orders.book`, or whatever a connection leads to. */
+  target: string | { connection: string; attributes: Record<string, unknown> }
   /** How many messages a worker handles at once. */
   prefetch: number
   /** How long one message may take; the lease is longer. */
@@ -32,6 +34,7 @@ export interface ConsumerPlace {
   place: string
   worker: string
   clock: Clock
+  connection: (name: string, caller: Caller) => Connection
 }
 
 /** How long a consumer waits for messages before it asks again. */
@@ -52,7 +55,7 @@ export function consumerActor(config: ConsumerConfig, place: ConsumerPlace): Act
       receive: () => undefined,
       stopped: () => consumer?.drain(),
       inspect: () => ({
-        target: config.target,
+        target: typeof config.target === 'string' ? config.target : `connection ${config.target.connection}`,
         ...consumer?.inspect(),
         ...meterOf('consumer', config.name).inspect(),
       }),
@@ -169,8 +172,22 @@ class Consumer {
       ...(id && { id }),
       ...(key && { key }),
     }
+    const { headers } = message
+    if (typeof target !== 'string') {
+      const { connection } = target
+      const known = { ...target.attributes }
+      const given = id === undefined ? headers : { ...headers, 'message-id': id }
+      const outgoing = {
+        payload,
+        headers: given,
+        attributes: known,
+        timeoutMs,
+        ...(cid !== undefined && { cid }),
+      }
+      return this.#place.connection(connection, { cid, trace }).send(outgoing)
+    }
     const origin: Origin = { channel: { transport: kind, name, attributes }, identity }
-    return this.#context.ask(target, payload, { cid, trace, headers: message.headers, origin, timeoutMs })
+    return this.#context.ask(target, payload, { cid, trace, headers, origin, timeoutMs })
   }
 
   /** Those of one turn go together. */

@@ -23,7 +23,8 @@ export function intakeActor(log: MessageLog, inspect: () => Record<string, unkno
       inspect,
       receive: answering(async envelope => {
         const context = { ...envelope.context, cid: envelope.context.cid ?? makeCid() }
-        const message = withProperties(packContent(envelope.payload, context), context.headers)
+        const content = packContent(envelope.payload, context)
+        const message = { content, headers: context.headers, ...messageProperties(context.headers) }
         const [receipt] = await log.publish([message])
         envelope.resolve(receipt, { status: 202 })
       }),
@@ -31,15 +32,23 @@ export function intakeActor(log: MessageLog, inspect: () => Record<string, unkno
   }
 }
 
+/** Who may do what from outside; undefined: whoever a channel lets in. */
+export interface LogAccess {
+  publishers?: readonly string[] | undefined
+  consumers?: readonly string[] | undefined
+}
+
 /** Takes operations: see {@link LogRequest}. */
-export function opsActor(log: MessageLog, clock: Clock): ActorSpec {
+export function opsActor(log: MessageLog, clock: Clock, access: () => LogAccess): ActorSpec {
   const takers = new Takers(log, clock)
   return {
     concurrency: CONCURRENCY,
     mailboxCapacity: CONCURRENCY,
     behaviour: () => ({
       receive: answering(async envelope => {
-        envelope.resolve(await operate(log, takers, envelope.payload as LogRequest, envelope))
+        const request = envelope.payload as LogRequest
+        if (request.as !== undefined) checkAccess(log, request, request.as, access())
+        envelope.resolve(await operate(log, takers, request, envelope))
       }),
       stopped: () => takers.close(),
     }),
@@ -87,6 +96,25 @@ function operate(log: MessageLog, takers: Takers, request: LogRequest, envelope:
       throw new SignalboxError('SIGNALBOX_USAGE', `a queue or topic knows no operation '${String(op)}'`)
     }
   }
+}
+
+/** Whether somebody from outside may do this. */
+function checkAccess(log: MessageLog, request: LogRequest, as: string, access: LogAccess): void {
+  const who = as === '' ? 'somebody without a name' : `'${as}'`
+  if (request.op === 'publish') {
+    if (access.publishers && !access.publishers.includes(as)) throw forbidden(`${who} may not publish here`)
+    return
+  }
+  if (access.consumers && !access.consumers.includes(as)) throw forbidden(`${who} may not consume here`)
+  const subscription = log.subscriptions().find(({ name }) => name === request.subscription)
+  const owner = subscription?.settings.owner
+  if (owner !== undefined && owner !== as) {
+    throw forbidden(`subscription '${request.subscription}' belongs to somebody else`)
+  }
+}
+
+function forbidden(message: string): SignalboxError {
+  return new SignalboxError('SIGNALBOX_FORBIDDEN', message)
 }
 
 interface Waiting {
@@ -200,7 +228,7 @@ function delivered({ message, attempt, lease }: Delivery): DeliveredMessage {
 }
 
 /** Headers that say how a payload is to be kept. */
-export const PROPERTY_HEADERS = {
+const PROPERTY_HEADERS = {
   id: 'message-id',
   key: 'message-key',
   priority: 'message-priority',
@@ -208,12 +236,12 @@ export const PROPERTY_HEADERS = {
   expiresInMs: 'message-expires-ms',
 } as const
 
-/** A message whose properties stand in its headers, beside others that go with it. */
-function withProperties(content: Buffer, headers: Readonly<Record<string, string>> = {}): NewMessage {
+/** How a message is to be kept, by its headers. Throws SIGNALBOX_MESSAGE_INVALID for what is no number. */
+export function messageProperties(
+  headers: Readonly<Record<string, string>> = {},
+): Omit<NewMessage, 'content'> {
   const { id, key, priority, delayMs, expiresInMs } = PROPERTY_HEADERS
   return {
-    content,
-    headers,
     id: headers[id],
     key: headers[key],
     priority: numberIn(headers, priority),

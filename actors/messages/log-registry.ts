@@ -12,7 +12,7 @@ import {
 } from '../../core/store/messages/message.ts'
 import { MessageLog } from '../../core/store/messages/message-log.ts'
 import type { WorkerContext } from '../../core/worker/worker-context.ts'
-import { intakeActor, opsActor } from './log-actor.ts'
+import { intakeActor, type LogAccess, opsActor } from './log-actor.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from './options.ts'
 import { type LogKind, logAddress, opsAddress, QUEUE_SUBSCRIPTION } from './protocol.ts'
 
@@ -28,6 +28,7 @@ interface Running {
   kind: LogKind
   name: string
   log: MessageLog
+  access: LogAccess
 }
 
 export class LogRegistry {
@@ -45,12 +46,12 @@ export class LogRegistry {
   }
 
   async putQueue({ name, options }: LogConfig<QueueResource>): Promise<void> {
-    const { log } = await this.#put('queue', name, limitsOf(options))
+    const { log } = await this.#put('queue', name, limitsOf(options), options)
     await log.subscribe(QUEUE_SUBSCRIPTION, subscriptionOf(options), { at: 'beginning' })
   }
 
   async putTopic({ name, options }: LogConfig<TopicResource>): Promise<void> {
-    await this.#put('topic', name, { ...limitsOf(options), keep: options.keep })
+    await this.#put('topic', name, { ...limitsOf(options), keep: options.keep }, options)
   }
 
   async putSubscription({ name, options }: LogConfig<SubscriptionResource>): Promise<void> {
@@ -124,23 +125,29 @@ export class LogRegistry {
     await Promise.all(this.list().map(({ log }) => log.close()))
   }
 
-  async #put(kind: LogKind, name: string, settings: Partial<LogSettings>): Promise<Running> {
+  async #put(
+    kind: LogKind,
+    name: string,
+    settings: Partial<LogSettings>,
+    { publishers, consumers }: LogAccess,
+  ): Promise<Running> {
     const address = logAddress(kind, name)
     const there = this.#running.get(address)
     if (there) {
       there.log.configure(settings)
+      there.access = { publishers, consumers }
       return there
     }
     try {
       const log = await this.#openLog(kind, name, settings)
-      const running: Running = { kind, name, log }
+      const running: Running = { kind, name, log, access: { publishers, consumers } }
       this.#running.set(address, running)
       this.#failed.delete(address)
       const spec = intakeActor(log, () => inspect(log))
       this.#worker.declare(address, { placement: 'everyWorker', spec })
       this.#worker.declare(opsAddress(kind, name), {
         placement: 'everyWorker',
-        spec: opsActor(log, this.#worker.system.clock),
+        spec: opsActor(log, this.#worker.system.clock, () => running.access),
       })
       return running
     } catch (thrown) {

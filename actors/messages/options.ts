@@ -44,8 +44,22 @@ const DELIVERY = {
   service: Type.Optional(
     Type.String({
       minLength: 1,
-      description: 'Service that handles the messages. Default: clients fetch them.',
+      description: 'Service that handles the messages. Without it and a connection clients fetch them.',
     }),
+  ),
+  connection: Type.Optional(
+    Type.Object(
+      {
+        name: Type.String({ minLength: 1, description: 'Name of the connection.' }),
+        attributes: Type.Optional(
+          Type.Record(Type.String(), Type.Unknown(), {
+            default: {},
+            description: 'What its protocol needs beside the payload, e.g. method and path.',
+          }),
+        ),
+      },
+      { ...closed, description: 'Connection that the messages are sent by, e.g. to a webhook.' },
+    ),
   ),
   prefetch: Type.Optional(
     Type.Integer({
@@ -60,6 +74,14 @@ const DELIVERY = {
     default: DEFAULT_SUBSCRIPTION.leaseMs,
   }),
   retry: Retry,
+}
+
+const Names = (description: string) =>
+  Type.Optional(Type.Array(Type.String(), { maxItems: 1_000, description }))
+
+const ACCESS = {
+  publishers: Names('Identities that may publish by the pub/sub API. Default: whoever its channel lets in.'),
+  consumers: Names('Identities that may consume by the pub/sub API. Default: whoever its channel lets in.'),
 }
 
 const LIMITS = {
@@ -98,11 +120,12 @@ const LIMITS = {
   ),
 }
 
-const QueueSchema = Type.Object({ ...DELIVERY, ...LIMITS }, closed)
+const QueueSchema = Type.Object({ ...DELIVERY, ...LIMITS, ...ACCESS }, closed)
 
 const TopicSchema = Type.Object(
   {
     ...LIMITS,
+    ...ACCESS,
     keep: Type.Optional(
       Type.Object(
         {

@@ -19,7 +19,10 @@ export function opsAddress(kind: LogKind, name: string): string {
   return `${kind}/${name}/ops`
 }
 
-export type LogRequest =
+/** `as`: who asks from outside, by the name of the proven identity; such a request is checked for what it may. */
+export type LogRequest = { as?: string } & Operation
+
+type Operation =
   | { op: 'publish'; messages: NewMessage[] }
   /** Waits up to `waitMs` (default 0, at most 60,000) for the first message; takes up to `max`, 1 to 1,000. */
   | { op: 'take'; subscription: string; max: number; consumer: string; waitMs?: number; leaseMs?: number }

@@ -79,6 +79,8 @@ export interface SubscriptionSettings {
   retry: RetryPolicy
   /** Only messages with these headers: one value, or any of several. */
   filter?: Readonly<Record<string, string | readonly string[]>> | undefined
+  /** Who made it, from outside; nobody else from there may use it. */
+  owner?: string | undefined
 }
 
 /** Where a new subscription begins. */
