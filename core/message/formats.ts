@@ -1,5 +1,7 @@
 /** Formats of message bodies, by name and by media type. A new format is one file and one line here. */
 import { SignalboxError } from '../errors.ts'
+import { edifact } from './edi/edifact.ts'
+import { x12 } from './edi/x12.ts'
 import { form } from './form.ts'
 import type { BodyLimits, FormatCodec } from './format.ts'
 import { json } from './json.ts'
@@ -34,7 +36,10 @@ const text: FormatCodec = {
   },
 }
 
-const FORMATS = { json, xml, form, text, msgpack } as const satisfies Record<string, FormatCodec>
+const FORMATS = { json, xml, form, text, msgpack, edifact, x12 } as const satisfies Record<
+  string,
+  FormatCodec
+>
 
 /** The name of a format. */
 export type BodyFormat = keyof typeof FORMATS
