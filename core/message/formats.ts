@@ -1,6 +1,7 @@
 /** Formats of message bodies, by name and by media type. A new format is one file and one line here. */
 import { SignalboxError } from '../errors.ts'
 import { edifact } from './edi/edifact.ts'
+import { hl7 } from './edi/hl7.ts'
 import { x12 } from './edi/x12.ts'
 import { form } from './form.ts'
 import type { BodyLimits, FormatCodec } from './format.ts'
@@ -36,7 +37,7 @@ const text: FormatCodec = {
   },
 }
 
-const FORMATS = { json, xml, form, text, msgpack, edifact, x12 } as const satisfies Record<
+const FORMATS = { json, xml, form, text, msgpack, edifact, x12, hl7 } as const satisfies Record<
   string,
   FormatCodec
 >

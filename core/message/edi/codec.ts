@@ -4,6 +4,7 @@ import type { BodyLimits, ByteSource, FormatCodec } from '../format.ts'
 import type { Dialect, EdiInterchange, Item } from './dialect.ts'
 import { invalid } from './errors.ts'
 import { DEFAULT_EDI_OPTIONS, type EdiReadOptions } from './options.ts'
+import { joined } from './pieces.ts'
 import { EdiReader } from './reader.ts'
 import type { EdiElement } from './syntax.ts'
 import { EdiWriter } from './writer.ts'
@@ -136,10 +137,4 @@ async function* join(
   }
   writer.end()
   yield* writer.take()
-}
-
-/** One body of all pieces: a text, or bytes when some piece is. */
-function joined(pieces: (string | Buffer)[]): string | Buffer {
-  if (pieces.every(piece => typeof piece === 'string')) return pieces.join('')
-  return Buffer.concat(pieces.map(piece => (typeof piece === 'string' ? Buffer.from(piece) : piece)))
 }
