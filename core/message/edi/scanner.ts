@@ -32,11 +32,12 @@ export class SegmentScanner {
   #line = 1
   #column = 1
   #ended = false
+  #exhausted = false
   #ending: Ending = { terminators: '\n' }
   /** Where the second terminator comes next; behind all text when it does not. */
   #second = -1
   /** What a line ends with, for places in errors. */
-  lineBreak = '\n'
+  #lineBreak = '\n'
   /** Whether all bytes until now are ASCII. */
   ascii = true
   /** Number of the segment that was given last. */
@@ -66,6 +67,7 @@ export class SegmentScanner {
   endSegmentsBy(ending: Ending): void {
     this.#ending = ending
     this.#second = -1
+    this.#exhausted = false
   }
 
   /** The next `count` characters without taking them; fewer at the end; undefined when more have to come. */
@@ -89,6 +91,8 @@ export class SegmentScanner {
 
   /** The next segment without its terminator, as binary; undefined when more bytes have to come, or at the end. */
   next(): string | undefined {
+    // A search that found nothing finds nothing until there are more bytes.
+    if (this.#exhausted) return undefined
     this.#skipSpace()
     const from = this.#at
     const left = this.#text.length - from
@@ -96,13 +100,17 @@ export class SegmentScanner {
     let end = this.#terminator(from)
     if ((end === -1 ? left : end - from) > this.#maxBytes) throw this.#segmentTooLong(from)
     if (end === -1) {
-      if (!this.#ended) return undefined
+      if (!this.#ended) {
+        this.#exhausted = true
+        return undefined
+      }
       if (!this.#ending.openEnd) throw this.#unended(from)
       end = this.#text.length
     }
     this.segment++
     this.#start = from
-    this.#at = end + 1
+    this.#at = Math.min(end + 1, this.#text.length)
+    if (this.segment === 1 && this.#ending.terminators.length === 2) this.#findLineBreak(end)
     return this.#text.slice(from, end)
   }
 
@@ -134,15 +142,16 @@ export class SegmentScanner {
     this.#second = -1
     this.#pieces = []
     this.#pending = 0
+    this.#exhausted = false
   }
 
   #position(offset: number): { line: number; column: number } {
     let line = this.#line
     let lineStart = 1 - this.#column
-    for (let at = this.#text.indexOf(this.lineBreak); at !== -1 && at < offset; ) {
+    for (let at = this.#text.indexOf(this.#lineBreak); at !== -1 && at < offset; ) {
       line++
       lineStart = at + 1
-      at = this.#text.indexOf(this.lineBreak, at + 1)
+      at = this.#text.indexOf(this.#lineBreak, at + 1)
     }
     return { line, column: offset - lineStart + 1 }
   }
@@ -179,6 +188,11 @@ export class SegmentScanner {
     }
     if (first === -1) return this.#second === Number.POSITIVE_INFINITY ? -1 : this.#second
     return Math.min(first, this.#second)
+  }
+
+  /** What ends the first segment ends lines. */
+  #findLineBreak(end: number): void {
+    if (this.#text[end] === '\r' && this.#text[end + 1] !== '\n') this.#lineBreak = '\r'
   }
 
   #segmentTooLong(from: number): Error {

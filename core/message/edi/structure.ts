@@ -136,7 +136,9 @@ export type Content = { [name: string]: unknown }
 interface Frame {
   structure: Structure
   node: Content
-  /** The part that was reached last. */
+  /** The part that the group began with; those before it belong to the next one. */
+  opener: number
+  /** The last part that was reached. */
   index: number
   group: Part | undefined
 }
@@ -147,31 +149,25 @@ export class Placer {
   readonly #open: Frame[]
 
   constructor(structure: Structure) {
-    this.#open = [{ structure, node: this.content, index: 0, group: undefined }]
+    this.#open = [{ structure, node: this.content, opener: -1, index: 0, group: undefined }]
   }
 
   /**
-   * Returns the part that the segment belongs to, or undefined when it has no place. Later places of the innermost
-   * open group come first, then those of the groups around it; only then places that were passed already, because
+   * Returns the part that the segment belongs to, or undefined when it has no place. The innermost open group that
+   * can have the segment gets it: at a later place when there is one, else at one that was passed already, because
    * many senders do not keep the order.
    */
   place(tag: string, value: unknown): Part | undefined {
-    return this.#search(tag, value, true) ?? this.#search(tag, value, false)
-  }
-
-  #search(tag: string, value: unknown, ahead: boolean): Part | undefined {
     for (let depth = this.#open.length - 1; depth >= 0; depth--) {
       const frame = this.#open[depth]!
-      for (const index of frame.structure.places.get(tag) ?? []) {
-        const part = frame.structure.parts[index]!
-        if (ahead !== index >= frame.index) continue
-        if (!part.repeats && Object.hasOwn(frame.node, part.name)) continue
-        this.#open.length = depth + 1
-        if (ahead) frame.index = index
-        if (part.group) return this.#openGroup(frame, part, tag, value)
-        put(frame.node, part, value)
-        return part
-      }
+      const index = placeIn(frame, tag)
+      if (index === undefined) continue
+      const part = frame.structure.parts[index]!
+      this.#open.length = depth + 1
+      frame.index = Math.max(frame.index, index)
+      if (part.group) return this.#openGroup(frame, part, tag, value)
+      put(frame.node, part, value)
+      return part
     }
     return undefined
   }
@@ -183,7 +179,7 @@ export class Placer {
     const index = structure.openers.get(tag)!
     const opener = structure.parts[index]!
     put(node, opener, value)
-    this.#open.push({ structure, node, index, group: part })
+    this.#open.push({ structure, node, opener: index, index, group: part })
     return opener
   }
 
@@ -191,6 +187,17 @@ export class Placer {
   get group(): Part | undefined {
     return this.#open.at(-1)!.group
   }
+}
+
+function placeIn({ structure, node, opener, index }: Frame, tag: string): number | undefined {
+  let passed: number | undefined
+  for (const place of structure.places.get(tag) ?? []) {
+    const part = structure.parts[place]!
+    if (place < opener || (!part.repeats && Object.hasOwn(node, part.name))) continue
+    if (place >= index) return place
+    passed ??= place
+  }
+  return passed
 }
 
 function put(node: Content, part: Part, value: unknown): void {
