@@ -6,9 +6,6 @@ import type { FormatCodec } from '../format.ts'
 
 export const LIMITS = { maxDepth: 64 }
 
-/** A format with everything that a format can do. */
-export type Codec = FormatCodec<never>
-
 export function parse(
   codec: FormatCodec<never>,
   body: string | Buffer,

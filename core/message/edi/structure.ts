@@ -32,6 +32,8 @@ export interface Structure {
   readonly places: ReadonlyMap<string, readonly number[]>
   /** The tags that a group can begin with, each with its own place in the group. */
   readonly openers: ReadonlyMap<string, number>
+  /** The members that a content may have. */
+  readonly names: ReadonlySet<string>
   /** Levels of groups, 1 for a structure without any. */
   readonly depth: number
 }
@@ -127,7 +129,7 @@ function structureOf(parts: Part[]): Structure {
     openers.set(part.name, i)
     if (!part.optional) break
   }
-  return { parts, places, openers, depth }
+  return { parts, places, openers, names: new Set(parts.map(part => part.name)), depth }
 }
 
 /** Segments and groups by name; segments that may repeat and groups are lists. */
@@ -190,8 +192,11 @@ export class Placer {
 }
 
 function placeIn({ structure, node, opener, index }: Frame, tag: string): number | undefined {
+  const places = structure.places.get(tag)
+  if (places === undefined) return undefined
   let passed: number | undefined
-  for (const place of structure.places.get(tag) ?? []) {
+  for (let i = 0; i < places.length; i++) {
+    const place = places[i]!
     const part = structure.parts[place]!
     if (place < opener || (!part.repeats && Object.hasOwn(node, part.name))) continue
     if (place >= index) return place
@@ -204,6 +209,11 @@ function put(node: Content, part: Part, value: unknown): void {
   if (!part.repeats) node[part.name] = value
   else if (Object.hasOwn(node, part.name)) (node[part.name] as unknown[]).push(value)
   else node[part.name] = [value]
+}
+
+function opens(structure: Structure, content: Record<string, unknown>): boolean {
+  for (const tag of structure.openers.keys()) if (own(content, tag) !== undefined) return true
+  return false
 }
 
 /** Gives the segments of a content in the order of its structure. Throws SIGNALBOX_CODEC_UNENCODABLE. */
@@ -221,15 +231,16 @@ export class Flattener {
   run(structure: Structure, content: unknown, path: Path, group?: Part): void {
     if (!isRecord(content))
       throw unencodable(this.#format, path(), 'must be an object of segments and groups')
-    const names = new Set(structure.parts.map(part => part.name))
     for (const name of Object.keys(content)) {
-      if (names.has(name)) continue
+      if (structure.names.has(name)) continue
       throw unencodable(this.#format, `${path()}.${name}`, 'has no place in the structure of the message')
     }
-    if (group && ![...structure.openers.keys()].some(tag => own(content, tag) !== undefined)) {
+    if (group && !opens(structure, content)) {
       throw unencodable(this.#format, path(), `lacks ${[...structure.openers.keys()].join(' or ')}`)
     }
-    for (const part of structure.parts) this.#part(part, content, path, group)
+    for (const part of structure.parts) {
+      if (part.fill !== undefined || Object.hasOwn(content, part.name)) this.#part(part, content, path, group)
+    }
   }
 
   #part(part: Part, content: Record<string, unknown>, path: Path, group: Part | undefined): void {
