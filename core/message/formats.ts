@@ -1,5 +1,8 @@
 /** Formats of message bodies, by name and by media type. A new format is one file and one line here. */
 import { SignalboxError } from '../errors.ts'
+import { edifact } from './edi/edifact.ts'
+import { hl7 } from './edi/hl7.ts'
+import { x12 } from './edi/x12.ts'
 import { form } from './form.ts'
 import type { BodyLimits, FormatCodec } from './format.ts'
 import { json } from './json.ts'
@@ -34,7 +37,10 @@ const text: FormatCodec = {
   },
 }
 
-const FORMATS = { json, xml, form, text, msgpack } as const satisfies Record<string, FormatCodec>
+const FORMATS = { json, xml, form, text, msgpack, edifact, x12, hl7 } as const satisfies Record<
+  string,
+  FormatCodec
+>
 
 /** The name of a format. */
 export type BodyFormat = keyof typeof FORMATS
