@@ -1,0 +1,141 @@
+/** What the code of an expression is linked with, as `R`. */
+import { checkLength, MAX_ITEMS } from './budget.ts'
+import { applyTo, external, HOLE, invoke, partial, signed, TailCall } from './call.ts'
+import { JsonataError } from './error.ts'
+import { FAST, GUARDED, type LibraryFunction, SLOW } from './functions.ts'
+import { constructed, settle, unwrap } from './sequence.ts'
+import * as steps from './steps.ts'
+import * as values from './values.ts'
+
+/** The value of a variable that has none yet. */
+const UNBOUND = Symbol('unbound')
+
+export const RUNTIME = {
+  ...steps,
+  ...values,
+  add,
+  applyTo,
+  bound,
+  callLibrary,
+  constructed,
+  FAST,
+  GUARDED,
+  grouped,
+  HOLE,
+  invoke,
+  invokePath,
+  keptNames,
+  markKept,
+  partial: partialOf,
+  SLOW,
+  settle,
+  signed,
+  TailCall,
+  transform,
+  UNBOUND,
+  unwrap,
+}
+
+/** Adds a value to an array that is being constructed; arrays are spread. */
+function add(array: unknown[], value: unknown): void {
+  if (!Array.isArray(value)) array.push(value)
+  else {
+    checkLength(array.length + value.length, MAX_ITEMS)
+    for (const item of value) array.push(item)
+  }
+}
+
+/** What the values of an object constructor are evaluated with, when the context is an array. */
+function grouped(context: readonly unknown[]): unknown {
+  return context.reduce<unknown>((all, item) => values.append(all, item), undefined)
+}
+
+function keptNames(context: unknown, keys: readonly string[], at: number): unknown {
+  if (typeof context !== 'object' || context === null) return undefined
+  return settle(steps.keepPath(steps.pathNames(context, keys, at)), true)
+}
+
+function markKept(items: unknown[]): unknown[] {
+  settle(items, true)
+  return items
+}
+
+function bound(bindings: object | undefined, name: string): unknown {
+  return bindings !== undefined && Object.hasOwn(bindings, name)
+    ? external((bindings as Record<string, unknown>)[name])
+    : undefined
+}
+
+function callLibrary(
+  call: LibraryFunction,
+  context: unknown,
+  args: unknown[],
+  position: number,
+  token: string,
+): unknown {
+  try {
+    return call(context, args)
+  } catch (error) {
+    // The functions of the package throw plain objects with a code.
+    const thrown = error as { position?: number; token?: string }
+    if (typeof thrown === 'object' && thrown !== null && !Object.isFrozen(thrown)) {
+      thrown.position ??= position
+      thrown.token ??= token
+    }
+    throw error
+  }
+}
+
+/** A call by a name without `$`; `forgotten`: there is a function of that name. */
+function invokePath(callable: unknown, args: unknown[], context: unknown, position: number, forgotten: boolean) {
+  if (callable === undefined && forgotten) throw new JsonataError('T1005', undefined, position)
+  return invoke(callable, args, context, position)
+}
+
+function partialOf(callable: unknown, args: unknown[], position: number, forgotten: boolean): unknown {
+  if (callable === undefined && forgotten) throw new JsonataError('T1007', undefined, position)
+  return partial(callable, args, position)
+}
+
+/** `|pattern|update,delete|`: a function that changes a copy. */
+function transform(
+  clone: LibraryFunction,
+  pattern: steps.Expression,
+  update: steps.Expression,
+  deletion: steps.Expression | undefined,
+  position: number,
+): values.Callable {
+  const made: values.Callable = (object: unknown) => {
+    if (object === undefined) return undefined
+    const result = clone(undefined, [object])
+    const found = pattern(result)
+    for (const match of found === undefined ? [] : Array.isArray(found) ? found : [found]) {
+      const changes = update(match)
+      if (changes !== undefined) merge(match, changes, position)
+      const names = deletion?.(match)
+      if (names !== undefined) remove(match, names, position)
+    }
+    return result
+  }
+  made.arity = 1
+  return made
+}
+
+function merge(target: unknown, changes: unknown, position: number): void {
+  if (typeof changes !== 'object' || changes === null || Array.isArray(changes)) {
+    throw new JsonataError('T2011', changes, position)
+  }
+  if (typeof target !== 'object' || target === null) {
+    throw new Error(`a transform cannot set properties of ${target === null ? 'null' : `a ${typeof target}`}`)
+  }
+  for (const [key, value] of Object.entries(changes)) {
+    values.setKey(target as Record<string, unknown>, key, value, position)
+  }
+}
+
+function remove(target: unknown, names: unknown, position: number): void {
+  const list = Array.isArray(names) ? names : [names]
+  if (list.some(name => typeof name !== 'string')) throw new JsonataError('T2012', names, position)
+  if (typeof target !== 'object' || target === null) return
+  for (const name of list) delete (target as Record<string, unknown>)[name]
+}
