@@ -66,7 +66,12 @@ export async function compileJsonata(text: string, options: JsonataOptions = {})
   }
 }
 
-function runner(program: Program, name: string, timeoutMs: number, used: ReadonlySet<string>): CompiledJsonata['run'] {
+function runner(
+  program: Program,
+  name: string,
+  timeoutMs: number,
+  used: ReadonlySet<string>,
+): CompiledJsonata['run'] {
   return (input, bindings) => {
     if (bindings !== undefined) refuseRebinding(bindings, used, name)
     try {
@@ -81,7 +86,10 @@ function runner(program: Program, name: string, timeoutMs: number, used: Readonl
 function refuseRebinding(bindings: object, used: ReadonlySet<string>, name: string): void {
   for (const key of Object.keys(bindings)) {
     if (used.has(key)) {
-      throw new SignalboxError('SIGNALBOX_USAGE', `${name}: $${key} is a function of JSONata; bind another name`)
+      throw new SignalboxError(
+        'SIGNALBOX_USAGE',
+        `${name}: $${key} is a function of JSONata; bind another name`,
+      )
     }
   }
 }
@@ -99,7 +107,13 @@ function parse<T>(read: () => T, name: string, text: string): T {
     return read()
   } catch (error) {
     const { code, message, position } = error as PackageError
-    throw invalid(name, `${message ?? String(error)}${code === undefined ? '' : ` (${code})`}`, text, position ?? 0, error)
+    throw invalid(
+      name,
+      `${message ?? String(error)}${code === undefined ? '' : ` (${code})`}`,
+      text,
+      position ?? 0,
+      error,
+    )
   }
 }
 
@@ -116,18 +130,25 @@ function failed(name: string, error: unknown): SignalboxError {
   if (error instanceof RangeError && /call stack/i.test(error.message)) {
     return failure(name, 'the functions are nested too deeply', { code: 'D1011' }, error)
   }
-  const { code, message, position, token } = (typeof error === 'object' && error !== null ? error : {}) as PackageError
+  const { code, message, position, token } = (
+    typeof error === 'object' && error !== null ? error : {}
+  ) as PackageError
   const where = position === undefined ? '' : `, at character ${position}`
   const what = `${message ?? code ?? String(error)}${typeof code === 'string' ? ` (${code})` : ''}${where}`
   return failure(name, what, { code, position, token: typeof token === 'string' ? token : undefined }, error)
 }
 
-function failure(name: string, what: string, details: Record<string, unknown>, cause: unknown): SignalboxError {
+function failure(
+  name: string,
+  what: string,
+  details: Record<string, unknown>,
+  cause: unknown,
+): SignalboxError {
   return new SignalboxError('SIGNALBOX_MAPPING_FAILED', `${name}: ${what}`, { details, cause })
 }
 
 interface Package {
-  jsonata: typeof import("jsonata")
+  jsonata: typeof import('jsonata')
   library: Library
 }
 
@@ -144,7 +165,8 @@ function loadPackage(): Promise<Package> {
 }
 
 /** The library of JSONata 2; `$eval` is not there, it needs the package itself. */
-const NAMES = `sum count max min average string substring substringBefore substringAfter lowercase uppercase length
+const NAMES =
+  `sum count max min average string substring substringBefore substringAfter lowercase uppercase length
 trim pad match contains replace split join formatNumber formatBase formatInteger parseInteger number floor ceil round
 abs sqrt power random boolean not map zip filter single reduce sift keys lookup append exists spread merge reverse each
 error assert type sort shuffle distinct base64encode base64decode encodeUrlComponent encodeUrl decodeUrlComponent

@@ -2,7 +2,7 @@
  * Writes the JavaScript of an expression. Every name and constant of the expression gets there as a JSON text or as
  * an entry of the pool `K`, so that no expression can write code of its own.
  */
-import { type Node, boundNames } from './ast.ts'
+import { boundNames, type Node } from './ast.ts'
 import { asCallable, FAST, GUARDED, type LibraryFunction, type NativeDefinition } from './functions.ts'
 import { matcher } from './matching.ts'
 import { Scope } from './scope.ts'
@@ -71,7 +71,8 @@ class Emitter {
   #plain(node: Node, place: Place): { code: string; isSequence: boolean } {
     const value = (code: string) => ({ code, isSequence: false })
     const sequence = (code: string) => ({ code, isSequence: true })
-    if (node.tuple || node.focus || node.index || node.ancestor) throw new Uncovered('@, # and % are left to it')
+    if (node.tuple || node.focus || node.index || node.ancestor)
+      throw new Uncovered('@, # and % are left to it')
     switch (node.type) {
       case 'path':
         return value(this.#path(node, place))
@@ -96,7 +97,8 @@ class Emitter {
       case 'bind':
         return value(`(${place.scope.own((node.lhs as Node).value)} = ${this.value(node.rhs!, place)})`)
       case 'regex':
-        if (!(node.value instanceof RegExp)) throw new Uncovered('a regular expression left of ?: is left to it')
+        if (!(node.value instanceof RegExp))
+          throw new Uncovered('a regular expression left of ?: is left to it')
         return value(this.#constant(matcher(node.value)))
       case 'variable':
         return value(this.#variable(node, place))
@@ -132,7 +134,8 @@ class Emitter {
     while (last < steps.length && steps[last]!.type === 'name' && isBare(steps[last]!)) last++
     const keys = steps.slice(first, last).map(step => step.value as string)
     const assign = first === 0 ? '' : `${start} = ${this.value(steps[0]!, place)}, `
-    if (last === steps.length && node.group === undefined) return `(${assign}${this.#names(start, keys, keep)})`
+    if (last === steps.length && node.group === undefined)
+      return `(${assign}${this.#names(start, keys, keep)})`
 
     let items = keys.length > 0 ? this.#nameItems(start, keys) : `R.contextItems(${start})`
     if (keys.length === 0 && first === 1) items = `R.itemsOf(${start})`
@@ -146,7 +149,8 @@ class Emitter {
   }
 
   #step(step: Node, items: string, i: number, count: number, place: Place): string {
-    if (step.tuple || step.focus || step.index || step.ancestor) throw new Uncovered('@, # and % are left to it')
+    if (step.tuple || step.focus || step.index || step.ancestor)
+      throw new Uncovered('@, # and % are left to it')
     const stages = step.stages ?? []
     if (stages.some(stage => stage.type !== 'filter')) throw new Uncovered('@, # and % are left to it')
     if (step.type === 'sort') {
@@ -175,7 +179,9 @@ class Emitter {
     const slow = (value: string, at: number) =>
       keep ? `R.keptNames(${value}, ${pool}, ${at})` : `R.names(${value}, ${pool}, ${at})`
     const end = (value: string) =>
-      keep ? `R.lastName(${value}, true)` : `(Array.isArray(${value}) ? R.lastName(${value}, false) : ${value})`
+      keep
+        ? `R.lastName(${value}, true)`
+        : `(Array.isArray(${value}) ? R.lastName(${value}, false) : ${value})`
     return this.#load(start, keys, 0, slow, end)
   }
 
@@ -283,8 +289,11 @@ class Emitter {
 
   #object(node: Node, place: Place): string {
     const pairs = node.lhs as [Node, Node][]
-    const keys = pairs.map(([key]) => (key.type === 'string' && isBare(key) ? (key.value as string) : undefined))
-    const isFixed = !keys.some(key => key === undefined || RESERVED_KEYS.has(key)) && new Set(keys).size === keys.length
+    const keys = pairs.map(([key]) =>
+      key.type === 'string' && isBare(key) ? (key.value as string) : undefined,
+    )
+    const isFixed =
+      !keys.some(key => key === undefined || RESERVED_KEYS.has(key)) && new Set(keys).size === keys.length
     if (!isFixed) return `R.group(${place.context}, ${this.#pairs(pairs, place)}, ${node.position ?? 0})`
     const context = this.#local()
     const object = this.#local()
@@ -361,7 +370,8 @@ class Emitter {
     const position = node.position ?? 0
     const callable = this.#local()
     const read = `${callable} = ${this.value(procedure, place)}`
-    if (procedure.type !== 'path') return `(${read}, R.invoke(${callable}, [${args.join(', ')}], ${context}, ${position}))`
+    if (procedure.type !== 'path')
+      return `(${read}, R.invoke(${callable}, [${args.join(', ')}], ${context}, ${position}))`
     const forgotten = this.#isKnown(procedure.steps![0]!.value, scope)
     return `(${read}, R.invokePath(${callable}, [${args.join(', ')}], ${context}, ${position}, ${forgotten}))`
   }

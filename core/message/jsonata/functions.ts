@@ -199,7 +199,9 @@ function filter(values: unknown[] | undefined, callable: Callable): unknown {
 
 function single(values: unknown[] | undefined, callable?: Callable): unknown {
   if (values === undefined) return undefined
-  const found = values.filter((value, i) => callable === undefined || truth(callWith(callable, value, i, values)))
+  const found = values.filter(
+    (value, i) => callable === undefined || truth(callWith(callable, value, i, values)),
+  )
   if (found.length === 1) return found[0]
   throw new JsonataError(found.length > 1 ? 'D3138' : 'D3139')
 }

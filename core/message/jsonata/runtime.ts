@@ -87,7 +87,13 @@ function callLibrary(
 }
 
 /** A call by a name without `$`; `forgotten`: there is a function of that name. */
-function invokePath(callable: unknown, args: unknown[], context: unknown, position: number, forgotten: boolean) {
+function invokePath(
+  callable: unknown,
+  args: unknown[],
+  context: unknown,
+  position: number,
+  forgotten: boolean,
+) {
   if (callable === undefined && forgotten) throw new JsonataError('T1005', undefined, position)
   return invoke(callable, args, context, position)
 }

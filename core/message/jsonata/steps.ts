@@ -187,7 +187,8 @@ export function group(input: unknown, pairs: readonly Pair[], position: number):
   }
   const result: Record<string, unknown> = {}
   for (const [key, { data, pair }] of groups) {
-    if (key === '_jsonata_lambda' || key === '_jsonata_function') throw new JsonataError('D1013', key, position)
+    if (key === '_jsonata_lambda' || key === '_jsonata_function')
+      throw new JsonataError('D1013', key, position)
     const value = pairs[pair]![1](data)
     if (value !== undefined) setKey(result, key, value, position)
   }
@@ -227,7 +228,8 @@ function compareKeys(a: unknown, b: unknown, descending: boolean, position: numb
   if (a === undefined) return b === undefined ? 0 : 1
   if (b === undefined) return -1
   for (const value of [a, b]) {
-    if (typeof value !== 'string' && typeof value !== 'number') throw new JsonataError('T2008', value, position)
+    if (typeof value !== 'string' && typeof value !== 'number')
+      throw new JsonataError('T2008', value, position)
   }
   if (typeof a !== typeof b) throw new JsonataError('T2007', a, position)
   if (a === b) return 0

@@ -179,7 +179,12 @@ export function append(first: unknown, second: unknown): unknown {
 }
 
 /** Sets an own property, whatever its name; a key that would change a prototype is refused. */
-export function setKey(object: Record<string, unknown>, key: string, value: unknown, position?: number): void {
+export function setKey(
+  object: Record<string, unknown>,
+  key: string,
+  value: unknown,
+  position?: number,
+): void {
   if (key === '__proto__') throw new JsonataError('D1013', key, position)
   object[key] = value
 }

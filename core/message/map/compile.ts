@@ -84,7 +84,11 @@ function link(definition: MappingDefinition, options: MappingOptions, trace: boo
   const { tables = {}, functions = {} } = options
   const issues = definitionIssues(definition)
   if (issues.length > 0) throw invalid(issues, options)
-  const emitted = emitMapping(definition, { functions: { ...FUNCTIONS, ...customs(functions) }, tables, trace })
+  const emitted = emitMapping(definition, {
+    functions: { ...FUNCTIONS, ...customs(functions) },
+    tables,
+    trace,
+  })
   if (emitted.issues.length > 0) throw invalid(emitted.issues, options)
   const made = new Function('R', 'K', 'P', 'O', emitted.code)
   return made(RUNTIME, emitted.pool, Object.getPrototypeOf, Object.prototype) as Program
@@ -110,7 +114,10 @@ function definitionIssues(definition: unknown): Issue[] {
   }
   return Object.keys(definition)
     .filter(key => !['description', 'from', 'tables', 'map'].includes(key))
-    .map(key => ({ place: [key], message: `'${key}' means nothing here; there are description, from, tables and map` }))
+    .map(key => ({
+      place: [key],
+      message: `'${key}' means nothing here; there are description, from, tables and map`,
+    }))
 }
 
 function invalid(issues: readonly Issue[], { name = 'mapping', locate }: MappingOptions): SignalboxError {

@@ -41,17 +41,22 @@ export interface DatePattern {
 
 /** Throws an Error for a pattern with letters that mean nothing. */
 export function datePattern(pattern: string): DatePattern {
-  const parts = Array.from(pattern.matchAll(/'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+|'/g), ([text, quoted]): Part => {
-    if (quoted !== undefined) return { literal: quoted === '' ? "'" : quoted }
-    if (text === 'XXX' || Object.hasOwn(TOKENS, text)) return { token: text }
-    if (/[A-Za-z']/.test(text)) throw new Error(`'${text}' means nothing in a date pattern; put text in quotation marks`)
-    return { literal: text }
-  })
+  const parts = Array.from(
+    pattern.matchAll(/'([^']*)'|([A-Za-z])\2*|[^A-Za-z']+|'/g),
+    ([text, quoted]): Part => {
+      if (quoted !== undefined) return { literal: quoted === '' ? "'" : quoted }
+      if (text === 'XXX' || Object.hasOwn(TOKENS, text)) return { token: text }
+      if (/[A-Za-z']/.test(text))
+        throw new Error(`'${text}' means nothing in a date pattern; put text in quotation marks`)
+      return { literal: text }
+    },
+  )
   const tokens = parts.flatMap(part => ('token' in part ? [part.token] : []))
   const expression = new RegExp(`^${parts.map(sourceOf).join('')}$`)
   return {
     parse: text => parse(expression.exec(text.slice(0, 100)), tokens),
-    format: fields => parts.map(part => ('token' in part ? write(part.token, fields) : part.literal)).join(''),
+    format: fields =>
+      parts.map(part => ('token' in part ? write(part.token, fields) : part.literal)).join(''),
   }
 }
 

@@ -137,10 +137,11 @@ type TypedRule<Input, Value> =
 
 type Entry<Value> = Value extends readonly (infer Item)[] ? Item : Value
 
-type TypedMap<Input, Value> =
-  Entry<Value> extends object ? TypedFields<Input, Entry<Value>> : Fields
+type TypedMap<Input, Value> = Entry<Value> extends object ? TypedFields<Input, Entry<Value>> : Fields
 
-type TypedFields<Input, Output> = { [K in keyof Output & string]?: TypedRule<Input, NonNullable<Output[K]>> } & {
+type TypedFields<Input, Output> = {
+  [K in keyof Output & string]?: TypedRule<Input, NonNullable<Output[K]>>
+} & {
   [K in RequiredKeys<Output> & string]: TypedRule<Input, NonNullable<Output[K]>>
 }
 

@@ -13,7 +13,16 @@ import {
   type RuleObject,
 } from './definition.ts'
 import type { FunctionDefinition, MappingFunction } from './functions.ts'
-import { type Condition, type Operand, parseCondition, parsePath, parseTarget, type Path, PathError, type Segment } from './path.ts'
+import {
+  type Condition,
+  type Operand,
+  type Path,
+  PathError,
+  parseCondition,
+  parsePath,
+  parseTarget,
+  type Segment,
+} from './path.ts'
 
 /** Where in the definition something is, from its root. */
 export type Place = readonly (string | number)[]
@@ -114,7 +123,10 @@ class Emitter {
         next = new Map()
         at.set(name, next)
       }
-      if (!(next instanceof Map)) return this.#issue(leaf.place, `'${name}' is already mapped as a whole`)
+      if (!(next instanceof Map)) {
+        this.#issue(leaf.place, `'${name}' is already mapped as a whole`)
+        return
+      }
       at = next
     }
     const last = names.at(-1)!
@@ -192,7 +204,10 @@ class Emitter {
       this.#issue(place, `rules are nested deeper than ${MAX_DEPTH} levels`)
       return 'undefined'
     }
-    const value = object.when === undefined ? this.#value(object, context, target, place) : this.#when(object, context, target, place)
+    const value =
+      object.when === undefined
+        ? this.#value(object, context, target, place)
+        : this.#when(object, context, target, place)
     this.#depth--
     return value
   }
@@ -216,7 +231,8 @@ class Emitter {
     const { value, source } = this.#start(rule, context, target, place)
     const steps = rule.fn === undefined ? [] : Array.isArray(rule.fn) ? rule.fn : [rule.fn]
     const refused = steps.length > 0 ? this.#let('false') : undefined
-    if (refused !== undefined) this.#pipeline(steps, value, refused, source, context, target, [...place, 'fn'])
+    if (refused !== undefined)
+      this.#pipeline(steps, value, refused, source, context, target, [...place, 'fn'])
     if (rule.lookup !== undefined) {
       const table = this.#table(rule.lookup, [...place, 'lookup'])
       this.#lines.push(`if (${value} !== undefined) ${value} = R.lookup(${table}, ${value})`)
@@ -229,11 +245,18 @@ class Emitter {
   }
 
   /** What a rule says about a value that is not there, and about where one came from. */
-  #report(rule: RuleObject, value: string, refused: string | undefined, source: string | undefined, target: string): void {
+  #report(
+    rule: RuleObject,
+    value: string,
+    refused: string | undefined,
+    source: string | undefined,
+    target: string,
+  ): void {
     const from = source ?? "''"
     const isMissing = `${value} === undefined${refused === undefined ? '' : ` && !${refused}`}`
     const isEmptyList = rule.each !== undefined && rule.fn === undefined ? ` || ${value}?.length === 0` : ''
-    if (rule.required) this.#lines.push(`if (${isMissing}${isEmptyList}) R.missing(problems, ${from}, ${target})`)
+    if (rule.required)
+      this.#lines.push(`if (${isMissing}${isEmptyList}) R.missing(problems, ${from}, ${target})`)
     else if (source !== undefined) {
       this.#lines.push(`if (absent !== undefined && (${isMissing})) R.missing(absent, ${from}, ${target})`)
     }
@@ -243,7 +266,12 @@ class Emitter {
   }
 
   /** The value before any function, in a variable that may be changed, and its source in reports. */
-  #start(rule: RuleObject, context: Context, target: string, place: Place): { value: string; source?: string } {
+  #start(
+    rule: RuleObject,
+    context: Context,
+    target: string,
+    place: Place,
+  ): { value: string; source?: string } {
     if (rule.each !== undefined) {
       const path = this.#parse(rule.each, [...place, 'each'], parsePath)
       if (path === undefined) return { value: this.#let('undefined') }
@@ -260,7 +288,13 @@ class Emitter {
   #from(rule: RuleObject, context: Context, target: string, place: Place): { value: string; source: string } {
     const texts = typeof rule.from === 'string' ? [rule.from] : rule.from!
     const paths = texts.flatMap((from, i) => {
-      return this.#parse(from, typeof rule.from === 'string' ? [...place, 'from'] : [...place, 'from', i], parsePath) ?? []
+      return (
+        this.#parse(
+          from,
+          typeof rule.from === 'string' ? [...place, 'from'] : [...place, 'from', i],
+          parsePath,
+        ) ?? []
+      )
     })
     const first = paths[0]
     if (first === undefined) return { value: this.#let('undefined'), source: "''" }
@@ -295,7 +329,10 @@ class Emitter {
     for (const [key, value] of Object.entries(rule)) {
       if (!(RULE_KEYS as readonly string[]).includes(key)) {
         const near = nearest(key, RULE_KEYS)
-        this.#issue([...place, key], `'${key}' means nothing here${near === undefined ? '' : `; did you mean '${near}'?`}`)
+        this.#issue(
+          [...place, key],
+          `'${key}' means nothing here${near === undefined ? '' : `; did you mean '${near}'?`}`,
+        )
         return undefined
       }
       const expected = KINDS[key]
@@ -313,7 +350,12 @@ class Emitter {
       this.#issue(place, 'a list needs either map or item')
     }
     if (rule.value !== undefined && rule.map !== undefined) this.#issue(place, 'has both value and map')
-    if (starts.length === 0 && rule.map === undefined && rule.fn === undefined && rule.default === undefined) {
+    if (
+      starts.length === 0 &&
+      rule.map === undefined &&
+      rule.fn === undefined &&
+      rule.default === undefined
+    ) {
       this.#issue(place, 'says nothing about where the value comes from: give from, value, map, each or fn')
     }
     return rule
@@ -332,7 +374,9 @@ class Emitter {
   ): void {
     const calls = steps.map((step, i) => this.#step(step, value, context, target, [...place, i]))
     const guarded = calls.map(({ code, withoutValue }) => {
-      return withoutValue ? `${value} = ${code} ?? undefined` : `if (${value} !== undefined) ${value} = ${code} ?? undefined`
+      return withoutValue
+        ? `${value} = ${code} ?? undefined`
+        : `if (${value} !== undefined) ${value} = ${code} ?? undefined`
     })
     this.#lines.push(
       'try {',
@@ -356,21 +400,30 @@ class Emitter {
     const entry = typeof step === 'string' ? ([step, []] as const) : this.#entry(step, place)
     if (entry === undefined) return nothing
     const [name, given] = entry
-    const definition = Object.hasOwn(this.#options.functions, name) ? this.#options.functions[name]! : undefined
+    const definition = Object.hasOwn(this.#options.functions, name)
+      ? this.#options.functions[name]!
+      : undefined
     if (definition === undefined) {
       const near = nearest(name, Object.keys(this.#options.functions))
-      this.#issue(place, `there is no function '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`)
+      this.#issue(
+        place,
+        `there is no function '${name}'${near === undefined ? '' : `; did you mean '${near}'?`}`,
+      )
       return nothing
     }
     const args = given as readonly Argument[]
     if (args.length < definition.required || (!definition.variadic && args.length > definition.args.length)) {
-      const wanted = definition.args.length === 0 && !definition.variadic ? 'none' : definition.args.join(', ') || 'at least one'
+      const wanted =
+        definition.args.length === 0 && !definition.variadic
+          ? 'none'
+          : definition.args.join(', ') || 'at least one'
       this.#issue(place, `'${name}' takes other arguments: ${wanted}`)
       return nothing
     }
-    const code = definition.prepare === undefined
-      ? this.#computed(definition.call!, args, value, context, target, place)
-      : this.#prepared(name, definition.prepare, args, value, place)
+    const code =
+      definition.prepare === undefined
+        ? this.#computed(definition.call!, args, value, context, target, place)
+        : this.#prepared(name, definition.prepare, args, value, place)
     return { code: code ?? value, withoutValue: definition.withoutValue ?? false }
   }
 
@@ -425,7 +478,10 @@ class Emitter {
     if (typeof lookup === 'string') {
       if (!Object.hasOwn(this.#tables, lookup)) {
         const near = nearest(lookup, Object.keys(this.#tables))
-        this.#issue(place, `there is no table '${lookup}'${near === undefined ? '' : `; did you mean '${near}'?`}`)
+        this.#issue(
+          place,
+          `there is no table '${lookup}'${near === undefined ? '' : `; did you mean '${near}'?`}`,
+        )
         return this.#constant(new Map())
       }
       table = this.#tables[lookup]
@@ -443,7 +499,9 @@ class Emitter {
   #path(path: Path, context: Context): string {
     const start = this.#startOf(path, context)
     if (path.segments.length === 0) return start
-    const looksOut = path.segments.some(segment => segment.type === 'filter' && this.#looksOut(segment.condition))
+    const looksOut = path.segments.some(
+      segment => segment.type === 'filter' && this.#looksOut(segment.condition),
+    )
     const parts = path.segments.map(segment => {
       if (segment.type === 'name') return text(segment.name)
       if (segment.type === 'index') return String(segment.index)
@@ -475,7 +533,8 @@ class Emitter {
     const slow = `R.walk(${value}, ${walk}, ${at})`
     if (segment.type !== 'name' || segment.name in Object.prototype) return slow
     const { name } = segment
-    if (name === '#text' && at === segments.length - 1) return `(typeof ${value} === 'string' ? ${value} : ${slow})`
+    if (name === '#text' && at === segments.length - 1)
+      return `(typeof ${value} === 'string' ? ${value} : ${slow})`
     const local = this.#fresh()
     this.#lines.push(`let ${local}`)
     const isPlain = `typeof ${value} === 'object' && ${value} !== null && (${local} = ${value}[${text(name)}], P(${value}) === O)`
@@ -591,7 +650,10 @@ const isText = (value: unknown) => typeof value === 'string'
 
 /** What the value of a key of a rule must be. */
 const KINDS: Readonly<Record<string, { what: string; test: (value: unknown) => boolean }>> = {
-  from: { what: 'a path or a list of paths', test: value => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)) },
+  from: {
+    what: 'a path or a list of paths',
+    test: value => isText(value) || (Array.isArray(value) && value.length > 0 && value.every(isText)),
+  },
   each: { what: 'a path', test: isText },
   where: { what: 'a condition', test: isText },
   when: { what: 'a condition', test: isText },

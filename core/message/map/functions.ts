@@ -27,10 +27,15 @@ export interface FunctionDefinition {
 /** The longest text that a function makes, in UTF-16 units. */
 const MAX_TEXT = 16 * 1024 * 1024
 /** Longer numbers are no amounts, but work for nothing. */
-const MAX_DIGITS = 60
+const MAX_DIGITS = 40
 const MAX_SCALE = 30
 
-function fn(description: string, call: MappingFunction, args: readonly string[] = [], required = args.length): FunctionDefinition {
+function fn(
+  description: string,
+  call: MappingFunction,
+  args: readonly string[] = [],
+  required = args.length,
+): FunctionDefinition {
   return { description, args, required, call }
 }
 
@@ -44,7 +49,10 @@ function prepared(
 }
 
 export const FUNCTIONS: Readonly<Record<string, FunctionDefinition>> = {
-  text: fn('the text of an XML element or a scalar, without white space around it; none when it is empty', textOf),
+  text: fn(
+    'the text of an XML element or a scalar, without white space around it; none when it is empty',
+    textOf,
+  ),
   string: fn('the value as a text', stringOf),
   trim: fn('without white space around it', value => stringOf(value).trim()),
   upper: fn('in upper case', value => stringOf(value).toUpperCase()),
@@ -53,15 +61,42 @@ export const FUNCTIONS: Readonly<Record<string, FunctionDefinition>> = {
   integer: fn('a whole number', toInteger),
   boolean: fn("true or false, of 'true', 'false', '1' or '0'", toBoolean),
   decimal: fn('a decimal number as a text in its shortest form, exactly', value => shortest(big(value))),
-  fixed: prepared('a decimal number with so many digits after the point', ['digits'], 1, (digits: unknown) => {
-    const scale = scaleOf(digits)
-    return value => big(value).toFixed(scale, Big.roundHalfUp)
-  }),
-  round: prepared("rounded to so many digits: 'halfUp' (away from zero), 'halfEven', 'down' or 'up'", ['digits', 'mode'], 1, round),
-  add: fn('plus the argument', (value, other) => shortest(big(value).plus(big(other))), ['number']),
-  subtract: fn('minus the argument', (value, other) => shortest(big(value).minus(big(other))), ['number']),
-  multiply: fn('times the argument', (value, other) => shortest(big(value).times(big(other))), ['number']),
-  divide: fn('divided by the argument, to at most so many digits', divide, ['number', 'digits'], 1),
+  fixed: prepared(
+    'a decimal number with so many digits after the point',
+    ['digits'],
+    1,
+    (digits: unknown) => {
+      const scale = scaleOf(digits)
+      return value => big(value).toFixed(scale, Big.roundHalfUp)
+    },
+  ),
+  round: prepared(
+    "rounded to so many digits: 'halfUp' (away from zero), 'halfEven', 'down' or 'up'",
+    ['digits', 'mode'],
+    1,
+    round,
+  ),
+  add: fn(
+    'plus the argument',
+    withOther((value, other) => shortest(value.plus(other))),
+    ['number'],
+  ),
+  subtract: fn(
+    'minus the argument',
+    withOther((value, other) => shortest(value.minus(other))),
+    ['number'],
+  ),
+  multiply: fn(
+    'times the argument',
+    withOther((value, other) => shortest(value.times(other))),
+    ['number'],
+  ),
+  divide: fn(
+    'divided by the argument, to at most so many digits',
+    withOther(divide),
+    ['number', 'digits'],
+    1,
+  ),
   negate: fn('with the other sign', value => shortest(big(value).neg())),
   abs: fn('without its sign', value => shortest(big(value).abs())),
   concat: { ...fn('the arguments after the value, as one text', concat), variadic: true, withoutValue: true },
@@ -73,29 +108,61 @@ export const FUNCTIONS: Readonly<Record<string, FunctionDefinition>> = {
     const by = stringOf(separator)
     return value => bounded(listOf(value).map(stringOf).join(by))
   }),
-  substring: prepared('so many characters from a position; a negative one counts from the end', ['start', 'length'], 1, substring),
-  replace: prepared('with every occurrence of a text replaced', ['search', 'replacement'], 2, (search: unknown, by: unknown) => {
-    const from = nonEmpty(search)
-    const to = stringOf(by)
-    return value => bounded(stringOf(value).replaceAll(from, () => to))
-  }),
-  padStart: prepared('filled up to a length in front', ['length', 'filler'], 1, (length: unknown, filler: unknown = ' ') => {
-    const size = lengthOf(length)
-    return value => stringOf(value).padStart(size, nonEmpty(filler))
-  }),
-  padEnd: prepared('filled up to a length behind', ['length', 'filler'], 1, (length: unknown, filler: unknown = ' ') => {
-    const size = lengthOf(length)
-    return value => stringOf(value).padEnd(size, nonEmpty(filler))
-  }),
-  like: prepared("a text of this picture: A and a stand for a letter, 9 for a digit, ? for any character", ['picture'], 1, like),
+  substring: prepared(
+    'so many characters from a position; a negative one counts from the end',
+    ['start', 'length'],
+    1,
+    substring,
+  ),
+  replace: prepared(
+    'with every occurrence of a text replaced',
+    ['search', 'replacement'],
+    2,
+    (search: unknown, by: unknown) => {
+      const from = nonEmpty(search)
+      const to = stringOf(by)
+      return value => bounded(stringOf(value).replaceAll(from, () => to))
+    },
+  ),
+  padStart: prepared(
+    'filled up to a length in front',
+    ['length', 'filler'],
+    1,
+    (length: unknown, filler: unknown = ' ') => {
+      const size = lengthOf(length)
+      return value => stringOf(value).padStart(size, nonEmpty(filler))
+    },
+  ),
+  padEnd: prepared(
+    'filled up to a length behind',
+    ['length', 'filler'],
+    1,
+    (length: unknown, filler: unknown = ' ') => {
+      const size = lengthOf(length)
+      return value => stringOf(value).padEnd(size, nonEmpty(filler))
+    },
+  ),
+  like: prepared(
+    'a text of this picture: A and a stand for a letter, 9 for a digit, ? for any character',
+    ['picture'],
+    1,
+    like,
+  ),
   oneOf: { ...prepared('one of the arguments', [], 1, oneOf), variadic: true },
   date: prepared('a date in another pattern', ['from', 'to'], 1, date),
   instant: prepared('a local time of a zone as an ISO 8601 instant in UTC', ['from', 'zone'], 2, instant),
-  local: prepared('an instant (ISO 8601, or milliseconds since the epoch) as the time of a zone', ['to', 'zone'], 2, local),
+  local: prepared(
+    'an instant (ISO 8601, or milliseconds since the epoch) as the time of a zone',
+    ['to', 'zone'],
+    2,
+    local,
+  ),
   first: fn('the first item of a list', value => listOf(value)[0]),
   last: fn('the last item of a list', value => listOf(value).at(-1)),
   count: fn('how many items there are', value => listOf(value).length),
-  sum: fn('the sum of a list, exactly', value => shortest(numbersOf(value).reduce((total, next) => total.plus(next), new Big(0)))),
+  sum: fn('the sum of a list, exactly', value =>
+    shortest(numbersOf(value).reduce((total, next) => total.plus(next), new Big(0))),
+  ),
   min: fn('the least number of a list', value => extreme(value, (a, b) => a.lt(b))),
   max: fn('the greatest number of a list', value => extreme(value, (a, b) => a.gt(b))),
   distinct: fn('a list without repetitions of a text or number', value => [...new Set(listOf(value))]),
@@ -112,7 +179,8 @@ function textOf(value: unknown): unknown {
 
 function stringOf(value: unknown): string {
   if (typeof value === 'string') return value
-  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') return String(value)
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return String(value)
   const text = typeof value === 'object' && value !== null ? property(value, '#text') : undefined
   if (typeof text === 'string') return text
   throw new Error(`${kindOf(value)} is not a text`)
@@ -188,13 +256,19 @@ function round(digits: unknown, mode: unknown = 'halfUp'): MappingFunction {
   return value => shortest(big(value).round(scale, MODES[mode]!))
 }
 
-function divide(value: unknown, by: unknown, digits: unknown = 20): string {
-  const divisor = big(by)
-  if (divisor.eq(0)) throw new Error('division by zero')
+/** Without the other number there is no result. */
+function withOther(calculate: (value: Big, other: Big, ...rest: unknown[]) => string): MappingFunction {
+  return (value, other, ...rest) => {
+    return other === undefined || other === null ? undefined : calculate(big(value), big(other), ...rest)
+  }
+}
+
+function divide(value: Big, by: Big, digits: unknown = 20): string {
+  if (by.eq(0)) throw new Error('division by zero')
   const Exact = Big()
   Exact.DP = scaleOf(digits)
   Exact.RM = Big.roundHalfUp
-  return shortest(new Exact(big(value)).div(divisor))
+  return shortest(new Exact(value).div(by))
 }
 
 function numbersOf(value: unknown): Big[] {
@@ -244,7 +318,9 @@ const PICTURE: Readonly<Record<string, string>> = { A: '[A-Z]', a: '[a-z]', '9':
 
 function like(picture: unknown): MappingFunction {
   const text = nonEmpty(picture)
-  const source = Array.from(text, char => PICTURE[char] ?? char.replace(/[\\^$.*+?()[\]{}|/-]/, '\\$&')).join('')
+  const source = Array.from(text, char => PICTURE[char] ?? char.replace(/[\\^$.*+?()[\]{}|/-]/, '\\$&')).join(
+    '',
+  )
   // One character after the other: it takes no longer than the text is.
   const expression = new RegExp(`^${source}$`, 'su')
   return value => {

@@ -2,7 +2,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, extname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { isNode, LineCounter, parseDocument } from 'yaml'
 import { SignalboxError } from '../../errors.ts'
 import { compileJsonata } from '../jsonata/compile.ts'
 import { compileMapping, type MappingOptions } from './compile.ts'
@@ -19,14 +18,22 @@ export interface LoadedMapping {
   /** Maps; a promise from JSONata that is not compiled, and from TypeScript that returns one. */
   run(input: unknown, extra?: Readonly<Record<string, unknown>>): unknown
   /** For declared mappings: the paths of values that the input lacks, required ones and others. */
-  missing?(input: unknown, extra?: Readonly<Record<string, unknown>>): { required: string[]; optional: string[] }
+  missing?(
+    input: unknown,
+    extra?: Readonly<Record<string, unknown>>,
+  ): { required: string[]; optional: string[] }
+  /** For declared mappings: by JSON Pointer of the output, the path of the source that its value came from. */
+  trace?(input: unknown, extra?: Readonly<Record<string, unknown>>): ReadonlyMap<string, string>
 }
 
 const MAX_BYTES = 4 * 1024 * 1024
 const MAX_ALIASES = 1_000
 
 /** Loads one file. Throws SIGNALBOX_MAPPING_INVALID, with line and column where they are known. */
-export async function loadMapping(file: string, options: Omit<MappingOptions, 'name' | 'locate'> = {}): Promise<LoadedMapping> {
+export async function loadMapping(
+  file: string,
+  options: Omit<MappingOptions, 'name' | 'locate'> = {},
+): Promise<LoadedMapping> {
   const ending = extname(file)
   const name = basename(file, ending)
   if (ending === '.ts' || ending === '.js' || ending === '.mjs') return loadModule(file, name, options)
@@ -35,8 +42,12 @@ export async function loadMapping(file: string, options: Omit<MappingOptions, 'n
     const { run, reason } = await compileJsonata(text, { name: file })
     return { name, kind: 'jsonata', fallback: reason, run }
   }
-  if (ending === '.yaml' || ending === '.yml' || ending === '.json') return declared(name, ...parseMapping(text, file), options)
-  throw new SignalboxError('SIGNALBOX_MAPPING_INVALID', `${file}: a mapping ends in .yaml, .json, .jsonata or .ts`)
+  if (ending === '.yaml' || ending === '.yml' || ending === '.json')
+    return declared(name, ...(await parseMapping(text, file)), options)
+  throw new SignalboxError(
+    'SIGNALBOX_MAPPING_INVALID',
+    `${file}: a mapping ends in .yaml, .json, .jsonata or .ts`,
+  )
 }
 
 /** What became of a file in a folder of mappings. */
@@ -48,7 +59,9 @@ export async function loadMappings(folder: string): Promise<MappingFile[]> {
     if (error.code === 'ENOENT') return []
     throw error
   })
-  const files = names.filter(name => /\.(ya?ml|json|jsonata|ts|m?js)$/.test(name) && !/\.(test|d)\.ts$/.test(name)).sort()
+  const files = names
+    .filter(name => /\.(ya?ml|json|jsonata|ts|m?js)$/.test(name) && !/\.(test|d)\.ts$/.test(name))
+    .sort()
   return Promise.all(
     files.map(async (file): Promise<MappingFile> => {
       return loadMapping(join(folder, file)).then(
@@ -59,8 +72,10 @@ export async function loadMappings(folder: string): Promise<MappingFile[]> {
   )
 }
 
-/** Reads the YAML (or JSON) text of a mapping. `name` is for errors. Throws SIGNALBOX_MAPPING_INVALID. */
-export function parseMapping(text: string, name: string): [MappingDefinition, MappingOptions] {
+/** Reads the YAML (or JSON) text of a mapping. `name` is for errors. Rejects with SIGNALBOX_MAPPING_INVALID. */
+export async function parseMapping(text: string, name: string): Promise<[MappingDefinition, MappingOptions]> {
+  // Most workers have no use for it.
+  const { isNode, LineCounter, parseDocument } = await import('yaml')
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true })
   const problem = document.errors[0]
@@ -95,6 +110,7 @@ function declared(
     kind: 'declared',
     fallback: undefined,
     run: (input, extra) => mapping.run(input, extra),
+    trace: (input, extra) => mapping.trace(input, extra),
     missing(input, extra) {
       const { problems, absent } = mapping.report(input, extra)
       const required = problems.filter(({ reason }) => reason === undefined).map(({ source }) => source)

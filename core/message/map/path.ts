@@ -24,7 +24,9 @@ export type Condition =
   | { type: 'compare'; comparator: Comparator; left: Operand; right: Operand }
   | { type: 'in'; left: Operand; list: Operand[] }
 
-export type Operand = { type: 'path'; path: Path } | { type: 'constant'; value: string | number | boolean | null }
+export type Operand =
+  | { type: 'path'; path: Path }
+  | { type: 'constant'; value: string | number | boolean | null }
 
 /** What is wrong with a path or condition, and at which character. */
 export class PathError extends Error {
@@ -130,7 +132,11 @@ class Parser {
     if (quote === "'" || quote === '"') return constant(this.#quoted())
     const number = this.#match(NUMBER)
     if (number !== undefined) return constant(Number(number))
-    for (const [word, value] of [['true', true], ['false', false], ['null', null]] as const) {
+    for (const [word, value] of [
+      ['true', true],
+      ['false', false],
+      ['null', null],
+    ] as const) {
       if (this.#word(word)) return constant(value)
     }
     return { type: 'path', path: this.path() }
@@ -232,7 +238,10 @@ class Parser {
 
   #unexpected(wanted?: string): PathError {
     const found = this.#at < this.#text.length ? `'${this.#text[this.#at]}'` : 'the end'
-    return new PathError(`${wanted === undefined ? '' : `${wanted} is expected, `}${found} is not expected here`, this.#at)
+    return new PathError(
+      `${wanted === undefined ? '' : `${wanted} is expected, `}${found} is not expected here`,
+      this.#at,
+    )
   }
 }
 
