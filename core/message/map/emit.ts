@@ -228,6 +228,8 @@ class Emitter {
   }
 
   #value(rule: RuleObject, context: Context, target: string, place: Place): string {
+    // An object that is empty since what it requires is missing is not itself missing.
+    const before = rule.required && rule.map !== undefined ? this.#let('problems.length') : undefined
     const { value, source } = this.#start(rule, context, target, place)
     const steps = rule.fn === undefined ? [] : Array.isArray(rule.fn) ? rule.fn : [rule.fn]
     const refused = steps.length > 0 ? this.#let('false') : undefined
@@ -240,7 +242,11 @@ class Emitter {
     if (rule.default !== undefined) {
       this.#lines.push(`if (${value} === undefined) ${value} = ${this.#literal(rule.default)}`)
     }
-    this.#report(rule, value, refused, source, target)
+    const excused = [
+      ...(refused === undefined ? [] : [refused]),
+      ...(before === undefined ? [] : [`problems.length > ${before}`]),
+    ]
+    this.#report(rule, value, excused, source, target)
     return value
   }
 
@@ -248,12 +254,12 @@ class Emitter {
   #report(
     rule: RuleObject,
     value: string,
-    refused: string | undefined,
+    excused: readonly string[],
     source: string | undefined,
     target: string,
   ): void {
     const from = source ?? "''"
-    const isMissing = `${value} === undefined${refused === undefined ? '' : ` && !${refused}`}`
+    const isMissing = [`${value} === undefined`, ...excused.map(excuse => `!(${excuse})`)].join(' && ')
     const isEmptyList = rule.each !== undefined && rule.fn === undefined ? ` || ${value}?.length === 0` : ''
     if (rule.required)
       this.#lines.push(`if (${isMissing}${isEmptyList}) R.missing(problems, ${from}, ${target})`)
