@@ -161,17 +161,15 @@ export async function run(): Promise<BenchRow[]> {
     for (let i = 0; i < count; i++) map(ORDERS[i & 63]!)
   }
   const rates = await race(
-    { hand: each(byHand), declared: each(declared.run), jsonata: each(order => compiled.run(order)) },
-    512,
-  )
-  const slow = await race(
     {
+      hand: each(byHand),
+      declared: each(declared.run),
+      jsonata: each(order => compiled.run(order)),
       package: async count => {
         for (let i = 0; i < count; i++) await package_.evaluate(ORDERS[i & 63])
       },
-      jsonata: each(order => compiled.run(order)),
     },
-    4,
+    128,
   )
   return [
     {
@@ -185,7 +183,7 @@ export async function run(): Promise<BenchRow[]> {
       name: 'JSONata compiled, 2 KiB',
       value: rates.jsonata!,
       unit: 'mappings/s',
-      peers: { 'the jsonata package': (slow.package! / slow.jsonata!) * rates.jsonata! },
+      peers: { 'the jsonata package': rates.package! },
       goal: 'at least 100x the jsonata package',
     },
   ]

@@ -52,7 +52,8 @@ class Emitter {
     const result = this.#function('c0, root, bindings', () => {
       return `(${[...this.#frame(boundNames(ast), scope), this.value(ast, { context: 'c0', scope })].join(', ')})`
     })
-    return { code: `'use strict'; return ${result}`, pool: this.#pool, used: this.used }
+    const constants = this.#pool.map((_, i) => `const k${i} = K[${i}]; `).join('')
+    return { code: `'use strict'; ${constants}return ${result}`, pool: this.#pool, used: this.used }
   }
 
   /** JavaScript for the value of a node: sequences have become values. */
@@ -487,7 +488,7 @@ class Emitter {
   }
 
   #constant(value: unknown): string {
-    return `K[${this.#pool.push(value) - 1}]`
+    return `k${this.#pool.push(value) - 1}`
   }
 }
 

@@ -1,7 +1,7 @@
 /** Declared mappings, compiled: a path here, a value there, near the speed of code written by hand. */
 import { SignalboxError } from '../../errors.ts'
 import type { MappingDefinition, TypedMapping } from './definition.ts'
-import { emitMapping, type Issue, type Place } from './emit.ts'
+import { type EmitOptions, emitMapping, type Issue, type Place } from './emit.ts'
 import { FUNCTIONS, type FunctionDefinition, type MappingFunction } from './functions.ts'
 import { type Problem, RUNTIME } from './runtime.ts'
 
@@ -55,7 +55,8 @@ export function compileMapping<Input = unknown, Output = unknown>(
   options: MappingOptions = {},
 ): Mapping<Input, Output> {
   const { name = 'mapping' } = options
-  const program = link(definition, options, false)
+  const program = link(definition, options, 'nothing')
+  let reporting: Program | undefined
   let tracing: Program | undefined
   return {
     name,
@@ -68,11 +69,12 @@ export function compileMapping<Input = unknown, Output = unknown>(
     report(input, extra) {
       const problems: Problem[] = []
       const absent: Problem[] = []
-      const output = program(input, extra, problems, absent, undefined) as Partial<Output>
+      reporting ??= link(definition, options, 'absent')
+      const output = reporting(input, extra, problems, absent, undefined) as Partial<Output>
       return { output, problems, absent }
     },
     trace(input, extra) {
-      tracing ??= link(definition, options, true)
+      tracing ??= link(definition, options, 'sources')
       const trace = new Map<string, string>()
       tracing(input, extra, [], undefined, trace)
       return trace
@@ -80,14 +82,14 @@ export function compileMapping<Input = unknown, Output = unknown>(
   }
 }
 
-function link(definition: MappingDefinition, options: MappingOptions, trace: boolean): Program {
+function link(definition: MappingDefinition, options: MappingOptions, notes: EmitOptions['notes']): Program {
   const { tables = {}, functions = {} } = options
   const issues = definitionIssues(definition)
   if (issues.length > 0) throw invalid(issues, options)
   const emitted = emitMapping(definition, {
     functions: { ...FUNCTIONS, ...customs(functions) },
     tables,
-    trace,
+    notes,
   })
   if (emitted.issues.length > 0) throw invalid(emitted.issues, options)
   const made = new Function('R', 'K', 'P', 'O', emitted.code)

@@ -14,6 +14,7 @@ import {
 } from './definition.ts'
 import type { FunctionDefinition, MappingFunction } from './functions.ts'
 import {
+  type Comparator,
   type Condition,
   type Operand,
   type Path,
@@ -43,13 +44,15 @@ export interface Emitted {
 export interface EmitOptions {
   functions: Readonly<Record<string, FunctionDefinition>>
   tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  /** Whether the program notes which source each value came from. */
-  trace: boolean
+  /** What the program notes beside what it makes: nothing, optional values that are missing, or sources. */
+  notes: 'nothing' | 'absent' | 'sources'
 }
 
 /** Where paths start: a variable, and how it is called in reports. */
 interface Context {
   js: string
+  /** The variable that says whether it is a plain object, whose properties are read in line. */
+  plain: string | undefined
   /** JavaScript of a text. */
   source: string
   outer: Context | undefined
@@ -81,14 +84,14 @@ class Emitter {
   }
 
   program(definition: MappingDefinition): Emitted {
-    const root: Context = { js: 'c0', source: "''", outer: undefined }
+    const root: Context = { js: 'c0', plain: this.#plain('c0'), source: "''", outer: undefined }
     let context = root
     if (definition.from !== undefined) {
       const path = this.#parse(definition.from, ['from'], parsePath)
       if (path !== undefined) {
         const js = this.#let(this.#path(path, root))
         this.#lines.push(`if (Array.isArray(${js})) ${js} = ${js}[0] ?? undefined`)
-        context = { js, source: this.#source(path, root), outer: root }
+        context = { js, plain: this.#plain(js), source: this.#source(path, root), outer: root }
       }
     }
     const output = this.#object(this.#tree(definition.map, ['map']), context, "''", false)
@@ -169,6 +172,7 @@ class Emitter {
     const item = this.#fresh()
     const inner: Context = {
       js: item,
+      plain: this.#fresh(),
       source: `${this.#source(path, context)} + '[' + ${i} + ']'`,
       outer: context,
     }
@@ -177,6 +181,7 @@ class Emitter {
       `for (let ${i} = 0; ${i} < ${items}.length; ${i}++) {`,
       `const ${item} = ${items}[${i}] ?? undefined`,
       `if (${item} === undefined) continue`,
+      `const ${inner.plain} = ${isPlain(item)}`,
     )
     if (rule.where !== undefined) {
       const condition = this.#parse(rule.where, [...place, 'where'], parseCondition)
@@ -237,7 +242,9 @@ class Emitter {
       this.#pipeline(steps, value, refused, source, context, target, [...place, 'fn'])
     if (rule.lookup !== undefined) {
       const table = this.#table(rule.lookup, [...place, 'lookup'])
-      this.#lines.push(`if (${value} !== undefined) ${value} = R.lookup(${table}, ${value})`)
+      this.#lines.push(
+        `if (${value} !== undefined) ${value} = typeof ${value} === 'string' ? ${table}.get(${value}) : R.lookup(${table}, ${value})`,
+      )
     }
     if (rule.default !== undefined) {
       this.#lines.push(`if (${value} === undefined) ${value} = ${this.#literal(rule.default)}`)
@@ -263,10 +270,10 @@ class Emitter {
     const isEmptyList = rule.each !== undefined && rule.fn === undefined ? ` || ${value}?.length === 0` : ''
     if (rule.required)
       this.#lines.push(`if (${isMissing}${isEmptyList}) R.missing(problems, ${from}, ${target})`)
-    else if (source !== undefined) {
-      this.#lines.push(`if (absent !== undefined && (${isMissing})) R.missing(absent, ${from}, ${target})`)
+    else if (this.#options.notes === 'absent' && source !== undefined) {
+      this.#lines.push(`if (${isMissing}) R.missing(absent, ${from}, ${target})`)
     }
-    if (this.#options.trace && source !== undefined) {
+    if (this.#options.notes === 'sources' && source !== undefined) {
       this.#lines.push(`if (${value} !== undefined) trace.set(${target}, ${from})`)
     }
   }
@@ -320,7 +327,7 @@ class Emitter {
     this.#lines.push(`if (Array.isArray(${value})) ${value} = ${value}[0] ?? undefined`)
     const result = this.#let('undefined')
     this.#lines.push(`if (${value} !== undefined) {`)
-    const inner: Context = { js: value, source, outer: context }
+    const inner: Context = { js: value, plain: this.#plain(value), source, outer: context }
     const object = this.#object(this.#tree(rule.map, [...place, 'map']), inner, target, true)
     this.#lines.push(`${result} = ${object}`, '}')
     return { value: result, source }
@@ -517,7 +524,13 @@ class Emitter {
     if (looksOut) return `R.walk(${start}, [${parts.join(', ')}], 0)`
     const walk = this.#fresh()
     this.#prelude.push(`const ${walk} = [${parts.join(', ')}]`)
-    return this.#follow(start, path.segments, 0, walk)
+    return this.#follow(
+      start,
+      path.segments,
+      0,
+      walk,
+      path.start.type === 'context' ? this.#outer(context, path.start.up).plain : undefined,
+    )
   }
 
   #startOf({ start }: Path, context: Context): string {
@@ -533,7 +546,7 @@ class Emitter {
   }
 
   /** Own properties of plain objects in line; at the first thing that is something else, `walk` goes on. */
-  #follow(value: string, segments: readonly Segment[], at: number, walk: string): string {
+  #follow(value: string, segments: readonly Segment[], at: number, walk: string, plain?: string): string {
     const segment = segments[at]
     if (segment === undefined) return `(${value} ?? undefined)`
     const slow = `R.walk(${value}, ${walk}, ${at})`
@@ -543,8 +556,9 @@ class Emitter {
       return `(typeof ${value} === 'string' ? ${value} : ${slow})`
     const local = this.#fresh()
     this.#lines.push(`let ${local}`)
-    const isPlain = `typeof ${value} === 'object' && ${value} !== null && (${local} = ${value}[${text(name)}], P(${value}) === O)`
-    return `(${isPlain} ? ${this.#follow(local, segments, at + 1, walk)} : ${slow})`
+    const next = this.#follow(local, segments, at + 1, walk)
+    if (plain !== undefined) return `(${plain} ? (${local} = ${value}[${text(name)}], ${next}) : ${slow})`
+    return `(typeof ${value} === 'object' && ${value} !== null && (${local} = ${value}[${text(name)}], P(${value}) === O) ? ${next} : ${slow})`
   }
 
   #looksOut(condition: Condition): boolean {
@@ -572,7 +586,7 @@ class Emitter {
     const item = this.#fresh()
     const outer = this.#lines
     this.#lines = []
-    const code = this.#condition(condition, { js: item, source: "''", outer: context })
+    const code = this.#condition(condition, { js: item, plain: undefined, source: "''", outer: context })
     const body = [...this.#lines, `return ${code}`].join('; ')
     this.#lines = outer
     return `${item} => { ${body} }`
@@ -590,13 +604,25 @@ class Emitter {
         return `R.holds(${this.#path(condition.path, context)})`
       case 'compare': {
         const { left, right, comparator } = condition
-        return `R.compare(${this.#operand(left, context)}, ${this.#operand(right, context)}, '${comparator}')`
+        return this.#compare(this.#operand(left, context), this.#operand(right, context), right, comparator)
       }
       case 'in': {
         const list = condition.list.map(operand => this.#operand(operand, context))
         return `R.isIn(${this.#operand(condition.left, context)}, [${list.join(', ')}])`
       }
     }
+  }
+
+  /** Numbers with a constant number and texts with a constant text are compared in line. */
+  #compare(left: string, right: string, constant: Operand, comparator: Comparator): string {
+    const kind = constant.type === 'constant' ? typeof constant.value : undefined
+    const isEquality = comparator === '=' || comparator === '!='
+    if (kind !== 'number' && !(kind === 'string' && isEquality))
+      return `R.compare(${left}, ${right}, '${comparator}')`
+    const value = this.#let(left)
+    const operator = isEquality ? `${comparator === '=' ? '=' : '!'}==` : comparator
+    const fast = `${value} ${operator} ${right}`
+    return `(typeof ${value} === '${kind}' ? ${fast} : R.compare(${value}, ${right}, '${comparator}'))`
   }
 
   #operand(operand: Operand, context: Context): string {
@@ -613,6 +639,10 @@ class Emitter {
   }
 
   // Code
+
+  #plain(value: string): string {
+    return this.#let(isPlain(value))
+  }
 
   #parse<T>(source: unknown, place: Place, parse: (text: string) => T): T | undefined {
     if (typeof source !== 'string') {
@@ -648,8 +678,14 @@ class Emitter {
   }
 
   #constant(value: unknown): string {
-    return `K[${this.#pool.push(value) - 1}]`
+    const name = this.#fresh()
+    this.#prelude.push(`const ${name} = K[${this.#pool.push(value) - 1}]`)
+    return name
   }
+}
+
+function isPlain(value: string): string {
+  return `typeof ${value} === 'object' && ${value} !== null && P(${value}) === O`
 }
 
 const isText = (value: unknown) => typeof value === 'string'

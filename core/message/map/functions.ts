@@ -282,8 +282,12 @@ function extreme(value: unknown, isBetter: (a: Big, b: Big) => boolean): unknown
 }
 
 function concat(...values: unknown[]): string | undefined {
-  const present = values.filter(value => value !== undefined && value !== null)
-  return present.length === 0 ? undefined : bounded(present.map(stringOf).join(''))
+  let text: string | undefined
+  for (const value of values) {
+    if (value !== undefined && value !== null)
+      text = (text ?? '') + (typeof value === 'string' ? value : stringOf(value))
+  }
+  return text === undefined ? undefined : bounded(text)
 }
 
 function bounded(text: string): string {
