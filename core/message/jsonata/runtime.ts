@@ -4,36 +4,87 @@ import { applyTo, external, HOLE, invoke, partial, signed, TailCall } from './ca
 import { JsonataError } from './error.ts'
 import { FAST, GUARDED, type LibraryFunction, SLOW } from './functions.ts'
 import { constructed, settle, unwrap } from './sequence.ts'
-import * as steps from './steps.ts'
-import * as values from './values.ts'
+import {
+  at,
+  contextItems,
+  descendants,
+  type Expression,
+  filter,
+  group,
+  itemsOf,
+  keepPath,
+  lastName,
+  lookup,
+  nameItems,
+  names,
+  order,
+  pathNames,
+  step,
+  wildcard,
+} from './steps.ts'
+import {
+  append,
+  arithmetic,
+  type Callable,
+  compare,
+  concatenate,
+  equal,
+  includes,
+  negate,
+  range,
+  setKey,
+  truth,
+  unequal,
+} from './values.ts'
 
 /** The value of a variable that has none yet. */
 const UNBOUND = Symbol('unbound')
 
 export const RUNTIME = {
-  ...steps,
-  ...values,
   add,
   applyTo,
+  arithmetic,
+  at,
   bound,
   callLibrary,
+  compare,
+  concatenate,
   constructed,
+  contextItems,
+  descendants,
+  equal,
   FAST,
-  GUARDED,
+  filter,
+  group,
   grouped,
+  GUARDED,
   HOLE,
+  includes,
   invoke,
   invokePath,
+  itemsOf,
+  keepPath,
   keptNames,
+  lastName,
+  lookup,
   markKept,
-  partial: partialOf,
-  SLOW,
+  nameItems,
+  names,
+  negate,
+  order,
+  range,
   settle,
   signed,
+  SLOW,
+  step,
   TailCall,
   transform,
+  truth,
   UNBOUND,
+  unequal,
   unwrap,
+  wildcard,
+  partial: partialOf,
 }
 
 /** Adds a value to an array that is being constructed; arrays are spread. */
@@ -47,12 +98,12 @@ function add(array: unknown[], value: unknown): void {
 
 /** What the values of an object constructor are evaluated with, when the context is an array. */
 function grouped(context: readonly unknown[]): unknown {
-  return context.reduce<unknown>((all, item) => values.append(all, item), undefined)
+  return context.reduce<unknown>((all, item) => append(all, item), undefined)
 }
 
 function keptNames(context: unknown, keys: readonly string[], at: number): unknown {
   if (typeof context !== 'object' || context === null) return undefined
-  return settle(steps.keepPath(steps.pathNames(context, keys, at)), true)
+  return settle(keepPath(pathNames(context, keys, at)), true)
 }
 
 function markKept(items: unknown[]): unknown[] {
@@ -106,12 +157,12 @@ function partialOf(callable: unknown, args: unknown[], position: number, forgott
 /** `|pattern|update,delete|`: a function that changes a copy. */
 function transform(
   clone: LibraryFunction,
-  pattern: steps.Expression,
-  update: steps.Expression,
-  deletion: steps.Expression | undefined,
+  pattern: Expression,
+  update: Expression,
+  deletion: Expression | undefined,
   position: number,
-): values.Callable {
-  const made: values.Callable = (object: unknown) => {
+): Callable {
+  const made: Callable = (object: unknown) => {
     if (object === undefined) return undefined
     const result = clone(undefined, [object])
     const found = pattern(result)
@@ -135,7 +186,7 @@ function merge(target: unknown, changes: unknown, position: number): void {
     throw new Error(`a transform cannot set properties of ${target === null ? 'null' : `a ${typeof target}`}`)
   }
   for (const [key, value] of Object.entries(changes)) {
-    values.setKey(target as Record<string, unknown>, key, value, position)
+    setKey(target as Record<string, unknown>, key, value, position)
   }
 }
 
