@@ -4,11 +4,8 @@
  */
 import { SignalboxError } from '../../errors.ts'
 import type { Node } from './ast.ts'
-import { MAX_ITEMS, within } from './budget.ts'
-import { emitProgram, type Library, Uncovered } from './emit.ts'
-import { createLibrary, type NativeDefinition } from './functions.ts'
-import { RUNTIME } from './runtime.ts'
-import { wrap } from './sequence.ts'
+import type { Library } from './emit.ts'
+import type { NativeDefinition } from './functions.ts'
 
 const DEFAULT_TIMEOUT_MS = 5_000
 const MAX_DEPTH = 2_000
@@ -43,8 +40,8 @@ type Program = (context: unknown, root: unknown, bindings: object | undefined) =
 export async function compileJsonata(text: string, options: JsonataOptions = {}): Promise<CompiledJsonata> {
   const { name = 'jsonata', timeoutMs = DEFAULT_TIMEOUT_MS } = options
   if (text.length > MAX_LENGTH) throw invalid(name, `it is longer than ${MAX_LENGTH} characters`, text, 0)
-  const { jsonata, library } = await loadPackage()
-  const limits = { timeout: timeoutMs, stack: MAX_DEPTH, sequence: MAX_ITEMS }
+  const { jsonata, library, compiler } = await loadPackage()
+  const limits = { timeout: timeoutMs, stack: MAX_DEPTH, sequence: compiler.MAX_ITEMS }
   const parsed = parse(() => jsonata(text, limits), name, text)
   const fallback = (reason: string): CompiledJsonata => ({
     compiled: false,
@@ -55,12 +52,12 @@ export async function compileJsonata(text: string, options: JsonataOptions = {})
       }),
   })
   try {
-    const { code, pool, used } = emitProgram(parsed.ast() as unknown as Node, library)
+    const { code, pool, used } = compiler.emitProgram(parsed.ast() as unknown as Node, library)
     const link = new Function('R', 'K', 'P', 'O', code)
-    const program = link(RUNTIME, pool, Object.getPrototypeOf, Object.prototype) as Program
-    return { compiled: true, reason: undefined, run: runner(program, name, timeoutMs, used) }
+    const program = link(compiler.RUNTIME, pool, Object.getPrototypeOf, Object.prototype) as Program
+    return { compiled: true, reason: undefined, run: runner(program, name, timeoutMs, used, compiler) }
   } catch (error) {
-    if (error instanceof Uncovered) return fallback(error.message)
+    if (error instanceof compiler.Uncovered) return fallback(error.message)
     if (error instanceof RangeError) return fallback('it is nested too deeply')
     throw error
   }
@@ -71,6 +68,7 @@ function runner(
   name: string,
   timeoutMs: number,
   used: ReadonlySet<string>,
+  { within, wrap }: Compiler,
 ): CompiledJsonata['run'] {
   return (input, bindings) => {
     if (bindings !== undefined) refuseRebinding(bindings, used, name)
@@ -147,21 +145,27 @@ function failure(
   return new SignalboxError('SIGNALBOX_MAPPING_FAILED', `${name}: ${what}`, { details, cause })
 }
 
+type Compiler = typeof import('./compiler.ts')
+
 interface Package {
   jsonata: typeof import('jsonata')
   library: Library
+  compiler: Compiler
 }
 
 let loaded: Promise<Package> | undefined
 
-/** The package, loaded on first use, and the functions of its library. */
+/** The package and the compiler, loaded on first use: most workers have no use for them. */
 function loadPackage(): Promise<Package> {
-  loaded ??= import('jsonata').then(async ({ default: jsonata }) => {
-    const list = NAMES.map(name => `${JSON.stringify(name)}: $${name}`).join(', ')
-    const definitions: Record<string, NativeDefinition> = await jsonata(`{ ${list} }`).evaluate({})
-    return { jsonata, library: { definitions, functions: createLibrary(definitions) } }
-  })
+  loaded ??= load()
   return loaded
+}
+
+async function load(): Promise<Package> {
+  const [{ default: jsonata }, compiler] = await Promise.all([import('jsonata'), import('./compiler.ts')])
+  const list = NAMES.map(name => `${JSON.stringify(name)}: $${name}`).join(', ')
+  const definitions: Record<string, NativeDefinition> = await jsonata(`{ ${list} }`).evaluate({})
+  return { jsonata, library: { definitions, functions: compiler.createLibrary(definitions) }, compiler }
 }
 
 /** The library of JSONata 2; `$eval` is not there, it needs the package itself. */
