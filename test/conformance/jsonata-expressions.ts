@@ -347,6 +347,75 @@ $keys(a)
 [1..10000].($ + 1) ~> $sum()
 $sum($map([1..1000], function($i) { $i % 7 }))
 ($fib := function($n) { $n < 2 ? $n : $fib($n - 1) + $fib($n - 2) }; $fib(12))
+Account.Order.Product#$i[$i < 2].SKU
+Account.Order.Product#$i[Price > 30].{"i": $i, "s": SKU}
+Account.Order.Product[Price > 30]#$i.{"i": $i, "s": SKU}
+Account.Order@$o.Product.{"o": $o.OrderID, "s": SKU}
+Account.Order@$o.Account.Order@$p[$o.OrderID = $p.OrderID].($o.OrderID & $p.OrderID)
+Account.Order@$o#$i.Product@$p#$j.{"i": $i, "j": $j, "o": $o.OrderID, "p": $p.SKU}
+Account.Order.Product.{"sku": SKU, "order": %.OrderID}
+Account.Order.Product[%.OrderID = "order103"].SKU
+Account.Order.Product.%.OrderID
+Account.Order.Product.Description.%.SKU
+Account.Order.Product.Description.Colour.%.%.SKU
+Account.Order.Product.Price.%[%.OrderID = 'order103'].SKU
+Account.Order.(Product).{"p": SKU, "o": %.OrderID}
+Account.(Order.Product).{"p": SKU, "o": %.OrderID}
+Account.Order.Product ^(%.OrderID, Price).SKU
+Account.Order#$i.{"n": $i, "id": OrderID}
+Account.Order#$i[1].{"n": $i, "id": OrderID}
+Account.Order[0]#$i.{"n": $i, "id": OrderID}
+Account.Order^(>OrderID)#$i.{"n": $i, "id": OrderID}
+Account.Order#$i^(>OrderID).{"n": $i, "id": OrderID}
+Account.Order#$i^(>$i).{"n": $i, "id": OrderID}
+Account.Order#$i[$i = 0][]
+Account.Order@$o[]
+Account.Order@$o.$o.OrderID
+Account.Order@$o.($x := $o.OrderID; $x)
+Account.Order.Product.SKU#$i.($ & $i)
+$#$i
+$#$i.a
+$$#$i
+[1,2,3]#$i[$i > 0]
+[1,2,3]#$i.($ + $i)
+[1,2,3]@$x.($x * 2)
+(Account.Order)#$i.{"i": $i}
+($o := Account.Order; $o#$i.{"i": $i, "id": OrderID})
+($o := Account.Order; $o@$p.$p.OrderID)
+library.loans@$L.books@$B[$L.isbn=$B.isbn].{"title": $B.title, "customer": $L.customer}
+library.loans@$L.library.books@$B[$L.isbn=$B.isbn].{"title": $B.title, "customer": $L.customer}
+library.loans@$l.books@$b[$l.isbn=$b.isbn].customers[$l.customer=id].{"customer": name, "book": $b.title, "due": $l.return}
+library.books#$i.{"i": $i, "t": title, "a": authors#$j.($ & $j)}
+library.books@$b#$ib.loans@$l#$il[$b.isbn=$l.isbn].{"b": $ib, "l": $il}
+library.books#$pos[$ = $].title
+library.books.authors.%.title
+library.books.authors#$i.{"a": $, "i": $i, "t": %.title}
+foo.blah.%.bar
+foo.blah.baz.%.%.bar
+foo.blah.baz.fud.%.%.%.bar
+foo.*.%.bar
+foo.blah[%.bar = 42].baz
+foo.blah@$b.{"b": $b.baz, "bar": bar}
+foo.blah#$i[0]
+foo.blah#$i[[0,1]]
+foo.blah#$i[-1].($i)
+a.b.%.c
+a@$x.b@$y.[$x, $y]
+a#$i.b#$j.[$i, $j]
+a.b[%.c]
+a.{"p": %.a}
+a.b.{"p": %}
+Account.Order.Product{SKU: %.OrderID}
+Account.Order@$o.Product{$o.OrderID: SKU}
+Phone#$i.{"n": number, "i": $i}
+Phone[type="mobile"]#$i.{"n": number, "i": $i}
+Phone.number.%.type
+$map(Account.Order#$i, function($o) { $o.OrderID })
+$count(Account.Order.Product#$i)
+$sum(Account.Order.Product#$i.(Price * $i))
+Account.Order.Product.(Price > 30 ? %.OrderID : SKU)
+Account.Order.Product.($f := function($x) { $x & %.OrderID }; $f(SKU))
+Account.Order.Product.$uppercase(%.OrderID)
 `
   .trim()
   .split('\n')
@@ -360,4 +429,6 @@ export const QUOTED_EXPRESSIONS = [
   'Account.`Account Name`[]',
   'Account.Order.Product.(`Product Name` & ": " & $string(Price))',
   '`foo`."bar"',
+  'Account.Order.Product.{"sku": SKU, "acc": %.%.`Account Name`}',
+  'Account.Order.Product ^(>%.OrderID, >Price).{"n": `Product Name`, "o": %.OrderID}',
 ]

@@ -12,7 +12,9 @@ export interface Node {
   tuple?: boolean
   focus?: string
   index?: string
-  ancestor?: unknown
+  /** For the steps whose item is somebody's parent, and for `%`: the name it has. */
+  ancestor?: { label: string }
+  slot?: { label: string }
   thunk?: boolean
   steps?: Node[]
   stages?: Node[]

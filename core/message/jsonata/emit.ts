@@ -72,8 +72,8 @@ class Emitter {
   #plain(node: Node, place: Place): { code: string; isSequence: boolean } {
     const value = (code: string) => ({ code, isSequence: false })
     const sequence = (code: string) => ({ code, isSequence: true })
-    if (node.tuple || node.focus || node.index || node.ancestor)
-      throw new Uncovered('@, # and % are left to it')
+    // The variables of a path within a path, whose last step is asked for its parent.
+    if (node.tuple || node.ancestor) throw new Uncovered('% across parentheses is left to it')
     switch (node.type) {
       case 'path':
         return value(this.#path(node, place))
@@ -114,7 +114,7 @@ class Emitter {
       case 'transform':
         return value(this.#transform(node, place))
       case 'parent':
-        throw new Uncovered('@, # and % are left to it')
+        return value(place.scope.read(node.slot!.label, 'undefined'))
       default:
         throw new Uncovered(`what it calls '${node.type}' is left to it`)
     }
@@ -124,6 +124,7 @@ class Emitter {
 
   #path(node: Node, place: Place): string {
     const steps = node.steps!
+    if (steps.some(step => step.tuple)) return this.#tuplePath(node, place)
     const keep = node.keepSingletonArray === true
     let first = 0
     let start = place.context
@@ -150,10 +151,7 @@ class Emitter {
   }
 
   #step(step: Node, items: string, i: number, count: number, place: Place): string {
-    if (step.tuple || step.focus || step.index || step.ancestor)
-      throw new Uncovered('@, # and % are left to it')
     const stages = step.stages ?? []
-    if (stages.some(stage => stage.type !== 'filter')) throw new Uncovered('@, # and % are left to it')
     if (step.type === 'sort') {
       const terms = step.terms!.map(({ expression, descending }) => {
         return `{ expression: ${this.#closure(expression, place)}, descending: ${descending === true} }`
@@ -172,6 +170,75 @@ class Emitter {
     const isFixed = i === 0 && step.type === 'variable'
     const closure = isFixed ? this.#function('', () => emit(place)) : this.#withContext(place, emit)
     return `R.step(${items}, ${closure}, ${i === count - 1})`
+  }
+
+  /** A path with `@`, `#` or `%`: from the first of them on, each item carries the variables that are bound. */
+  #tuplePath({ steps = [], group, keepSingletonArray = false }: Node, place: Place): string {
+    const first = steps.findIndex(step => step.tuple)
+    if (group !== undefined) throw new Uncovered('a group of a path with @, # or % is left to it')
+    if (steps[0]!.consarray) throw new Uncovered('an array constructor in front of @, # or % is left to it')
+    let items = steps[0]!.type === 'variable' ? `[${place.context}]` : `R.contextItems(${place.context})`
+    for (const [i, step] of steps.slice(0, first).entries()) {
+      items = this.#step(step, items, i, Number.POSITIVE_INFINITY, place)
+    }
+    const names: string[] = []
+    let tuples = steps[first]!.type === 'sort' ? items : `R.tuples(${items})`
+    for (const [i, step] of steps.entries()) {
+      if (i < first) continue
+      tuples =
+        step.type === 'sort'
+          ? this.#tupleSort(step, tuples, i === first, names, place)
+          : this.#tupleStep(step, tuples, i === 0, names, place)
+    }
+    const result = `R.untuple(${tuples})`
+    return `R.settle(${keepSingletonArray ? `R.keepPath(${result})` : result}, ${keepSingletonArray})`
+  }
+
+  #tupleStep(step: Node, tuples: string, isFirst: boolean, names: string[], place: Place): string {
+    const { stages = [], focus, index, ancestor, tuple: _, ...bare } = step
+    const label = ancestor?.label
+    // A variable that comes first is not looked for in the item: `$` is the whole input, not its wrapping.
+    const closure =
+      isFirst && step.type === 'variable'
+        ? this.#function('', () => this.value(bare, place))
+        : this.#tupleClosure(bare, names, place)
+    const bound = [focus, index, label].map(name => (name === undefined ? 'undefined' : literal(name)))
+    let code = `R.tupleStep(${tuples}, ${closure}, ${bound.join(', ')})`
+    for (const name of [focus, index, label]) if (name !== undefined) names.push(name)
+    for (const stage of stages) {
+      if (stage.type === 'index') {
+        code = `R.indexTuples(${code}, ${literal(stage.value)})`
+        names.push(stage.value)
+      } else if (stage.expr!.type === 'number') code = `R.at(${code}, ${literal(stage.expr!.value)})`
+      else code = `R.filter(${code}, ${this.#tupleClosure(stage.expr!, names, place)})`
+    }
+    return code
+  }
+
+  #tupleSort(step: Node, items: string, isFirst: boolean, names: string[], place: Place): string {
+    if (step.stages !== undefined) throw new Uncovered('a filter after order-by and @, # or % is left to it')
+    const terms = step.terms!.map(({ expression, descending }) => {
+      const closure = isFirst
+        ? this.#closure(expression, place)
+        : this.#tupleClosure(expression, names, place)
+      return `{ expression: ${closure}, descending: ${descending === true} }`
+    })
+    const ordered = `R.order(${items}, [${terms.join(', ')}], ${step.position ?? 0})`
+    if (!isFirst) return ordered
+    if (step.index === undefined) throw new Uncovered('@, # and % after order-by are left to it')
+    names.push(step.index)
+    return `R.indexTuples(R.tuples(${ordered}), ${literal(step.index)})`
+  }
+
+  /** A function of a tuple: its item is the context, its variables are bound. */
+  #tupleClosure(node: Node, names: readonly string[], place: Place): string {
+    const tuple = this.#fresh()
+    const scope = new Scope(place.scope)
+    for (const name of names) scope.declare(name, `${tuple}[${literal(name)}]`, true)
+    return this.#function(tuple, () => {
+      const context = this.#local()
+      return `(${context} = ${tuple}['@'], ${this.value(node, { context, scope })})`
+    })
   }
 
   /** Own properties one after the other, in line; the first thing that is no plain object goes the long way. */

@@ -48,8 +48,8 @@ test('results are plain data', async () => {
 test('what is not covered runs in the package, and says so', async () => {
   for (const [expression, input, expected] of [
     ['$eval("1 + 2")', {}, 3],
-    ['a.b.%.c', { a: { b: 1, c: 2 } }, 2],
-    ['a#$i.{ "i": $i }', { a: [5, 6] }, [{ i: 0 }, { i: 1 }]],
+    ['(a.b).%.c', { a: { b: 1, c: 2 } }, 2],
+    ['a#$i{ "x": $i }', { a: [5, 6] }, { x: [0, 1] }],
   ] as const) {
     const { run, compiled, reason } = await compileJsonata(expression)
     assert.equal(compiled, false)

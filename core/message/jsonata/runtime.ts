@@ -22,6 +22,7 @@ import {
   step,
   wildcard,
 } from './steps.ts'
+import { indexTuples, tupleStep, tuples, untuple } from './tuples.ts'
 import {
   append,
   arithmetic,
@@ -41,6 +42,9 @@ import {
 const UNBOUND = Symbol('unbound')
 
 export const RUNTIME = {
+  tuples,
+  tupleStep,
+  untuple,
   add,
   applyTo,
   arithmetic,
@@ -60,6 +64,7 @@ export const RUNTIME = {
   GUARDED,
   HOLE,
   includes,
+  indexTuples,
   invoke,
   invokePath,
   itemsOf,
