@@ -4,7 +4,8 @@
  */
 import { SignalboxError } from '../../errors.ts'
 import type { Node } from './ast.ts'
-import type { Library } from './emit.ts'
+import { MAX_ITEMS } from './budget.ts'
+import type { Compiled, Program } from './compiler.ts'
 import type { NativeDefinition } from './functions.ts'
 
 const DEFAULT_TIMEOUT_MS = 5_000
@@ -34,46 +35,30 @@ export interface CompiledJsonata {
   run(input: unknown, bindings?: Readonly<Record<string, unknown>>): unknown
 }
 
-type Program = (context: unknown, root: unknown, bindings: object | undefined) => unknown
-
 /** Compiles an expression. Rejects with SIGNALBOX_MAPPING_INVALID, details `line`, `column`, for a syntax error. */
 export async function compileJsonata(text: string, options: JsonataOptions = {}): Promise<CompiledJsonata> {
   const { name = 'jsonata', timeoutMs = DEFAULT_TIMEOUT_MS } = options
   if (text.length > MAX_LENGTH) throw invalid(name, `it is longer than ${MAX_LENGTH} characters`, text, 0)
-  const { jsonata, library, compiler } = await loadPackage()
-  const limits = { timeout: timeoutMs, stack: MAX_DEPTH, sequence: compiler.MAX_ITEMS }
+  const { jsonata, compile } = await loadPackage()
+  const limits = { timeout: timeoutMs, stack: MAX_DEPTH, sequence: MAX_ITEMS }
   const parsed = parse(() => jsonata(text, limits), name, text)
-  const fallback = (reason: string): CompiledJsonata => ({
+  const { program, reason } = compile(parsed.ast() as unknown as Node)
+  if (program !== undefined) return { compiled: true, reason, run: runner(program, name, timeoutMs) }
+  return {
     compiled: false,
     reason,
     run: (input, bindings) =>
       parsed.evaluate(input, bindings as Record<string, unknown>).catch((error: unknown) => {
         throw failed(name, error)
       }),
-  })
-  try {
-    const { code, pool, used } = compiler.emitProgram(parsed.ast() as unknown as Node, library)
-    const link = new Function('R', 'K', 'P', 'O', code)
-    const program = link(compiler.RUNTIME, pool, Object.getPrototypeOf, Object.prototype) as Program
-    return { compiled: true, reason: undefined, run: runner(program, name, timeoutMs, used, compiler) }
-  } catch (error) {
-    if (error instanceof compiler.Uncovered) return fallback(error.message)
-    if (error instanceof RangeError) return fallback('it is nested too deeply')
-    throw error
   }
 }
 
-function runner(
-  program: Program,
-  name: string,
-  timeoutMs: number,
-  used: ReadonlySet<string>,
-  { within, wrap }: Compiler,
-): CompiledJsonata['run'] {
+function runner(program: Program, name: string, timeoutMs: number): CompiledJsonata['run'] {
   return (input, bindings) => {
-    if (bindings !== undefined) refuseRebinding(bindings, used, name)
+    if (bindings !== undefined) refuseRebinding(bindings, program.used, name)
     try {
-      return within(timeoutMs, () => program(wrap(input), input, bindings))
+      return program.run(input, bindings, timeoutMs)
     } catch (error) {
       throw failed(name, error)
     }
@@ -145,12 +130,9 @@ function failure(
   return new SignalboxError('SIGNALBOX_MAPPING_FAILED', `${name}: ${what}`, { details, cause })
 }
 
-type Compiler = typeof import('./compiler.ts')
-
 interface Package {
   jsonata: typeof import('jsonata')
-  library: Library
-  compiler: Compiler
+  compile: (ast: Node) => Compiled
 }
 
 let loaded: Promise<Package> | undefined
@@ -162,10 +144,11 @@ function loadPackage(): Promise<Package> {
 }
 
 async function load(): Promise<Package> {
-  const [{ default: jsonata }, compiler] = await Promise.all([import('jsonata'), import('./compiler.ts')])
+  const { default: jsonata } = await import('jsonata')
+  const { createCompiler } = await import('./compiler.ts')
   const list = NAMES.map(name => `${JSON.stringify(name)}: $${name}`).join(', ')
   const definitions: Record<string, NativeDefinition> = await jsonata(`{ ${list} }`).evaluate({})
-  return { jsonata, library: { definitions, functions: compiler.createLibrary(definitions) }, compiler }
+  return { jsonata, compile: createCompiler(definitions) }
 }
 
 /** The library of JSONata 2; `$eval` is not there, it needs the package itself. */
