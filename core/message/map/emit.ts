@@ -3,6 +3,7 @@
  * `K`; nothing of the mapping is ever code.
  */
 import { nearest } from '../../schema.ts'
+import { Code, isPlain, text } from './code.ts'
 import {
   type Argument,
   type Fields,
@@ -12,18 +13,9 @@ import {
   type Rule,
   type RuleObject,
 } from './definition.ts'
+import { type Context, PathEmitter, sourceOf } from './emit-paths.ts'
 import type { FunctionDefinition, MappingFunction } from './functions.ts'
-import {
-  type Comparator,
-  type Condition,
-  type Operand,
-  type Path,
-  PathError,
-  parseCondition,
-  parsePath,
-  parseTarget,
-  type Segment,
-} from './path.ts'
+import { type Path, PathError, parseCondition, parsePath, parseTarget } from './path.ts'
 
 /** Where in the definition something is, from its root. */
 export type Place = readonly (string | number)[]
@@ -48,16 +40,6 @@ export interface EmitOptions {
   notes: 'nothing' | 'absent' | 'sources'
 }
 
-/** Where paths start: a variable, and how it is called in reports. */
-interface Context {
-  js: string
-  /** The variable that says whether it is a plain object, whose properties are read in line. */
-  plain: string | undefined
-  /** JavaScript of a text. */
-  source: string
-  outer: Context | undefined
-}
-
 /** Targets as a tree: dots in their names make objects in objects. */
 type Tree = Map<string, Tree | { rule: Rule; place: Place }>
 
@@ -70,12 +52,9 @@ export function emitMapping(definition: MappingDefinition, options: EmitOptions)
 class Emitter {
   readonly #options: EmitOptions
   readonly #tables: Readonly<Record<string, Readonly<Record<string, unknown>>>>
-  readonly #pool: unknown[] = []
   readonly #issues: Issue[] = []
-  #lines: string[] = []
-  /** What is made once, before any run. */
-  readonly #prelude: string[] = []
-  #count = 0
+  readonly #code = new Code()
+  readonly #paths = new PathEmitter(this.#code)
   #depth = 0
 
   constructor(options: EmitOptions, tables: MappingDefinition['tables'] & {}) {
@@ -89,16 +68,15 @@ class Emitter {
     if (definition.from !== undefined) {
       const path = this.#parse(definition.from, ['from'], parsePath)
       if (path !== undefined) {
-        const js = this.#let(this.#path(path, root))
-        this.#lines.push(`if (Array.isArray(${js})) ${js} = ${js}[0] ?? undefined`)
-        context = { js, plain: this.#plain(js), source: this.#source(path, root), outer: root }
+        const js = this.#code.let(this.#paths.path(path, root))
+        this.#code.lines.push(`if (Array.isArray(${js})) ${js} = ${js}[0] ?? undefined`)
+        context = { js, plain: this.#plain(js), source: sourceOf(path, root), outer: root }
       }
     }
     const output = this.#object(this.#tree(definition.map, ['map']), context, "''", false)
-    const body = [...this.#lines, `return ${output}`].join('\n')
     return {
-      code: `'use strict'\n${this.#prelude.join('\n')}\nreturn (c0, extra, problems, absent, trace) => {\n${body}\n}`,
-      pool: this.#pool,
+      code: this.#code.program('c0, extra, problems, absent, trace', output),
+      pool: this.#code.pool,
       issues: this.#issues,
     }
   }
@@ -144,14 +122,14 @@ class Emitter {
       if (node instanceof Map) return [name, this.#object(node, context, inner, true)]
       return [name, this.#rule(node.rule, context, inner, node.place)]
     })
-    const object = this.#fresh()
+    const object = this.#code.fresh()
     if (values.length === 0) {
-      this.#lines.push(`const ${object} = ${mayBeMissing ? 'undefined' : '{}'}`)
+      this.#code.lines.push(`const ${object} = ${mayBeMissing ? 'undefined' : '{}'}`)
       return object
     }
     const all = values.map(([, value]) => `${value} !== undefined`).join(' && ')
     const none = values.map(([, value]) => `${value} === undefined`).join(' && ')
-    this.#lines.push(
+    this.#code.lines.push(
       `let ${object}`,
       // With everything there, which is usual, it is made at once.
       `if (${all}) ${object} = { ${values.map(([name, value]) => `${text(name)}: ${value}`).join(', ')} }`,
@@ -165,18 +143,18 @@ class Emitter {
   }
 
   #list(rule: RuleObject, path: Path, context: Context, target: string, place: Place): string {
-    const found = this.#let(this.#path(path, context))
-    const result = this.#let('[]')
-    const items = this.#fresh()
-    const i = this.#fresh()
-    const item = this.#fresh()
+    const found = this.#code.let(this.#paths.path(path, context))
+    const result = this.#code.let('[]')
+    const items = this.#code.fresh()
+    const i = this.#code.fresh()
+    const item = this.#code.fresh()
     const inner: Context = {
       js: item,
-      plain: this.#fresh(),
-      source: `${this.#source(path, context)} + '[' + ${i} + ']'`,
+      plain: this.#code.fresh(),
+      source: `${sourceOf(path, context)} + '[' + ${i} + ']'`,
       outer: context,
     }
-    this.#lines.push(
+    this.#code.lines.push(
       `const ${items} = Array.isArray(${found}) ? ${found} : R.listOf(${found})`,
       `for (let ${i} = 0; ${i} < ${items}.length; ${i}++) {`,
       `const ${item} = ${items}[${i}] ?? undefined`,
@@ -186,8 +164,8 @@ class Emitter {
     if (rule.where !== undefined) {
       const condition = this.#parse(rule.where, [...place, 'where'], parseCondition)
       if (condition !== undefined) {
-        const holds = this.#let(this.#condition(condition, inner))
-        this.#lines.push(`if (!${holds}) continue`)
+        const holds = this.#code.let(this.#paths.condition(condition, inner))
+        this.#code.lines.push(`if (!${holds}) continue`)
       }
     }
     const itemTarget = `${target} + '/' + ${result}.length`
@@ -195,7 +173,7 @@ class Emitter {
       rule.item === undefined
         ? this.#object(this.#tree(rule.map ?? {}, [...place, 'map']), inner, itemTarget, false)
         : this.#rule(rule.item, inner, itemTarget, [...place, 'item'])
-    this.#lines.push(`if (${value} !== undefined) ${result}.push(${value})`, '}')
+    this.#code.lines.push(`if (${value} !== undefined) ${result}.push(${value})`, '}')
     return result
   }
 
@@ -220,34 +198,34 @@ class Emitter {
   #when(rule: RuleObject, context: Context, target: string, place: Place): string {
     const condition = this.#parse(rule.when!, [...place, 'when'], parseCondition)
     if (condition === undefined) return 'undefined'
-    const holds = this.#let(this.#condition(condition, context))
-    const result = this.#let('undefined')
-    this.#lines.push(`if (${holds}) {`)
-    this.#lines.push(`${result} = ${this.#value(rule, context, target, place)}`)
+    const holds = this.#code.let(this.#paths.condition(condition, context))
+    const result = this.#code.let('undefined')
+    this.#code.lines.push(`if (${holds}) {`)
+    this.#code.lines.push(`${result} = ${this.#value(rule, context, target, place)}`)
     if (rule.else !== undefined) {
-      this.#lines.push('} else {')
-      this.#lines.push(`${result} = ${this.#rule(rule.else, context, target, [...place, 'else'])}`)
+      this.#code.lines.push('} else {')
+      this.#code.lines.push(`${result} = ${this.#rule(rule.else, context, target, [...place, 'else'])}`)
     }
-    this.#lines.push('}')
+    this.#code.lines.push('}')
     return result
   }
 
   #value(rule: RuleObject, context: Context, target: string, place: Place): string {
     // An object that is empty since what it requires is missing is not itself missing.
-    const before = rule.required && rule.map !== undefined ? this.#let('problems.length') : undefined
+    const before = rule.required && rule.map !== undefined ? this.#code.let('problems.length') : undefined
     const { value, source } = this.#start(rule, context, target, place)
     const steps = rule.fn === undefined ? [] : Array.isArray(rule.fn) ? rule.fn : [rule.fn]
-    const refused = steps.length > 0 ? this.#let('false') : undefined
+    const refused = steps.length > 0 ? this.#code.let('false') : undefined
     if (refused !== undefined)
       this.#pipeline(steps, value, refused, source, context, target, [...place, 'fn'])
     if (rule.lookup !== undefined) {
       const table = this.#table(rule.lookup, [...place, 'lookup'])
-      this.#lines.push(
+      this.#code.lines.push(
         `if (${value} !== undefined) ${value} = typeof ${value} === 'string' ? ${table}.get(${value}) : R.lookup(${table}, ${value})`,
       )
     }
     if (rule.default !== undefined) {
-      this.#lines.push(`if (${value} === undefined) ${value} = ${this.#literal(rule.default)}`)
+      this.#code.lines.push(`if (${value} === undefined) ${value} = ${this.#literal(rule.default)}`)
     }
     const excused = [
       ...(refused === undefined ? [] : [refused]),
@@ -269,12 +247,12 @@ class Emitter {
     const isMissing = [`${value} === undefined`, ...excused.map(excuse => `!(${excuse})`)].join(' && ')
     const isEmptyList = rule.each !== undefined && rule.fn === undefined ? ` || ${value}?.length === 0` : ''
     if (rule.required)
-      this.#lines.push(`if (${isMissing}${isEmptyList}) R.missing(problems, ${from}, ${target})`)
+      this.#code.lines.push(`if (${isMissing}${isEmptyList}) R.missing(problems, ${from}, ${target})`)
     else if (this.#options.notes === 'absent' && source !== undefined) {
-      this.#lines.push(`if (${isMissing}) R.missing(absent, ${from}, ${target})`)
+      this.#code.lines.push(`if (${isMissing}) R.missing(absent, ${from}, ${target})`)
     }
     if (this.#options.notes === 'sources' && source !== undefined) {
-      this.#lines.push(`if (${value} !== undefined) trace.set(${target}, ${from})`)
+      this.#code.lines.push(`if (${value} !== undefined) trace.set(${target}, ${from})`)
     }
   }
 
@@ -287,15 +265,15 @@ class Emitter {
   ): { value: string; source?: string } {
     if (rule.each !== undefined) {
       const path = this.#parse(rule.each, [...place, 'each'], parsePath)
-      if (path === undefined) return { value: this.#let('undefined') }
-      return { value: this.#list(rule, path, context, target, place), source: this.#source(path, context) }
+      if (path === undefined) return { value: this.#code.let('undefined') }
+      return { value: this.#list(rule, path, context, target, place), source: sourceOf(path, context) }
     }
     if (rule.from !== undefined) return this.#from(rule, context, target, place)
     if (rule.map !== undefined) {
       const object = this.#object(this.#tree(rule.map, [...place, 'map']), context, target, true)
-      return { value: this.#let(object) }
+      return { value: this.#code.let(object) }
     }
-    return { value: this.#let(rule.value === undefined ? 'undefined' : this.#literal(rule.value)) }
+    return { value: this.#code.let(rule.value === undefined ? 'undefined' : this.#literal(rule.value)) }
   }
 
   #from(rule: RuleObject, context: Context, target: string, place: Place): { value: string; source: string } {
@@ -310,26 +288,26 @@ class Emitter {
       )
     })
     const first = paths[0]
-    if (first === undefined) return { value: this.#let('undefined'), source: "''" }
-    const sources = paths.map(path => this.#source(path, context))
-    const value = this.#let(this.#path(first, context))
+    if (first === undefined) return { value: this.#code.let('undefined'), source: "''" }
+    const sources = paths.map(path => sourceOf(path, context))
+    const value = this.#code.let(this.#paths.path(first, context))
     let source = sources[0]!
     if (paths.length > 1) {
-      const which = this.#let('0')
+      const which = this.#code.let('0')
       paths.slice(1).forEach((path, i) => {
-        this.#lines.push(`if (${value} === undefined) {`)
-        const other = this.#let(this.#path(path, context))
-        this.#lines.push(`if (${other} !== undefined) { ${value} = ${other}; ${which} = ${i + 1} }`, '}')
+        this.#code.lines.push(`if (${value} === undefined) {`)
+        const other = this.#code.let(this.#paths.path(path, context))
+        this.#code.lines.push(`if (${other} !== undefined) { ${value} = ${other}; ${which} = ${i + 1} }`, '}')
       })
       source = `[${sources.join(', ')}][${which}]`
     }
     if (rule.map === undefined) return { value, source }
-    this.#lines.push(`if (Array.isArray(${value})) ${value} = ${value}[0] ?? undefined`)
-    const result = this.#let('undefined')
-    this.#lines.push(`if (${value} !== undefined) {`)
+    this.#code.lines.push(`if (Array.isArray(${value})) ${value} = ${value}[0] ?? undefined`)
+    const result = this.#code.let('undefined')
+    this.#code.lines.push(`if (${value} !== undefined) {`)
     const inner: Context = { js: value, plain: this.#plain(value), source, outer: context }
     const object = this.#object(this.#tree(rule.map, [...place, 'map']), inner, target, true)
-    this.#lines.push(`${result} = ${object}`, '}')
+    this.#code.lines.push(`${result} = ${object}`, '}')
     return { value: result, source }
   }
 
@@ -391,7 +369,7 @@ class Emitter {
         ? `${value} = ${code} ?? undefined`
         : `if (${value} !== undefined) ${value} = ${code} ?? undefined`
     })
-    this.#lines.push(
+    this.#code.lines.push(
       'try {',
       ...guarded,
       '} catch (error) {',
@@ -462,7 +440,7 @@ class Emitter {
       return undefined
     }
     try {
-      return `${this.#constant(prepare(...args))}(${value})`
+      return `${this.#code.constant(prepare(...args))}(${value})`
     } catch (error) {
       this.#issue(place, `'${name}': ${(error as Error).message}`)
       return undefined
@@ -483,7 +461,7 @@ class Emitter {
       }
       return this.#literal(arg)
     })
-    return `${this.#constant(call)}(${[value, ...values].join(', ')})`
+    return `${this.#code.constant(call)}(${[value, ...values].join(', ')})`
   }
 
   #table(lookup: unknown, place: Place): string {
@@ -495,153 +473,21 @@ class Emitter {
           place,
           `there is no table '${lookup}'${near === undefined ? '' : `; did you mean '${near}'?`}`,
         )
-        return this.#constant(new Map())
+        return this.#code.constant(new Map())
       }
       table = this.#tables[lookup]
     }
     if (typeof table !== 'object' || table === null || Array.isArray(table)) {
       this.#issue(place, 'must be the name of a table, or an object of keys and values')
-      return this.#constant(new Map())
+      return this.#code.constant(new Map())
     }
-    return this.#constant(new Map(Object.entries(table)))
-  }
-
-  // Paths and conditions
-
-  /** JavaScript for what is at a path, undefined when nothing is. */
-  #path(path: Path, context: Context): string {
-    const start = this.#startOf(path, context)
-    if (path.segments.length === 0) return start
-    const looksOut = path.segments.some(
-      segment => segment.type === 'filter' && this.#looksOut(segment.condition),
-    )
-    const parts = path.segments.map(segment => {
-      if (segment.type === 'name') return text(segment.name)
-      if (segment.type === 'index') return String(segment.index)
-      return segment.type === 'all' ? 'R.ALL' : this.#predicate(segment.condition, context)
-    })
-    // A filter that looks at what is around the item is made where it stands, any other path once.
-    if (looksOut) return `R.walk(${start}, [${parts.join(', ')}], 0)`
-    const walk = this.#fresh()
-    this.#prelude.push(`const ${walk} = [${parts.join(', ')}]`)
-    return this.#follow(
-      start,
-      path.segments,
-      0,
-      walk,
-      path.start.type === 'context' ? this.#outer(context, path.start.up).plain : undefined,
-    )
-  }
-
-  #startOf({ start }: Path, context: Context): string {
-    if (start.type === 'root') return 'c0'
-    if (start.type === 'extra') return `R.property(extra, ${text(start.name)})`
-    return this.#outer(context, start.up).js
-  }
-
-  #outer(context: Context, up: number): Context {
-    let at = context
-    for (let i = 0; i < up; i++) at = at.outer ?? at
-    return at
-  }
-
-  /** Own properties of plain objects in line; at the first thing that is something else, `walk` goes on. */
-  #follow(value: string, segments: readonly Segment[], at: number, walk: string, plain?: string): string {
-    const segment = segments[at]
-    if (segment === undefined) return `(${value} ?? undefined)`
-    const slow = `R.walk(${value}, ${walk}, ${at})`
-    if (segment.type !== 'name' || segment.name in Object.prototype) return slow
-    const { name } = segment
-    if (name === '#text' && at === segments.length - 1)
-      return `(typeof ${value} === 'string' ? ${value} : ${slow})`
-    const local = this.#fresh()
-    this.#lines.push(`let ${local}`)
-    const next = this.#follow(local, segments, at + 1, walk)
-    if (plain !== undefined) return `(${plain} ? (${local} = ${value}[${text(name)}], ${next}) : ${slow})`
-    return `(typeof ${value} === 'object' && ${value} !== null && (${local} = ${value}[${text(name)}], P(${value}) === O) ? ${next} : ${slow})`
-  }
-
-  #looksOut(condition: Condition): boolean {
-    const pathLooksOut = ({ start, segments }: Path): boolean =>
-      start.type !== 'context' ||
-      start.up > 0 ||
-      segments.some(segment => segment.type === 'filter' && this.#looksOut(segment.condition))
-    const operandLooksOut = (operand: Operand) => operand.type === 'path' && pathLooksOut(operand.path)
-    switch (condition.type) {
-      case 'and':
-      case 'or':
-        return this.#looksOut(condition.left) || this.#looksOut(condition.right)
-      case 'not':
-        return this.#looksOut(condition.operand)
-      case 'exists':
-        return pathLooksOut(condition.path)
-      case 'compare':
-        return operandLooksOut(condition.left) || operandLooksOut(condition.right)
-      case 'in':
-        return operandLooksOut(condition.left) || condition.list.some(operandLooksOut)
-    }
-  }
-
-  #predicate(condition: Condition, context: Context): string {
-    const item = this.#fresh()
-    const outer = this.#lines
-    this.#lines = []
-    const code = this.#condition(condition, { js: item, plain: undefined, source: "''", outer: context })
-    const body = [...this.#lines, `return ${code}`].join('; ')
-    this.#lines = outer
-    return `${item} => { ${body} }`
-  }
-
-  #condition(condition: Condition, context: Context): string {
-    switch (condition.type) {
-      case 'and':
-        return `(${this.#condition(condition.left, context)} && ${this.#condition(condition.right, context)})`
-      case 'or':
-        return `(${this.#condition(condition.left, context)} || ${this.#condition(condition.right, context)})`
-      case 'not':
-        return `!${this.#condition(condition.operand, context)}`
-      case 'exists':
-        return `R.holds(${this.#path(condition.path, context)})`
-      case 'compare': {
-        const { left, right, comparator } = condition
-        return this.#compare(this.#operand(left, context), this.#operand(right, context), right, comparator)
-      }
-      case 'in': {
-        const list = condition.list.map(operand => this.#operand(operand, context))
-        return `R.isIn(${this.#operand(condition.left, context)}, [${list.join(', ')}])`
-      }
-    }
-  }
-
-  /** Numbers with a constant number and texts with a constant text are compared in line. */
-  #compare(left: string, right: string, constant: Operand, comparator: Comparator): string {
-    const kind = constant.type === 'constant' ? typeof constant.value : undefined
-    const isEquality = comparator === '=' || comparator === '!='
-    if (kind !== 'number' && !(kind === 'string' && isEquality))
-      return `R.compare(${left}, ${right}, '${comparator}')`
-    const value = this.#let(left)
-    const operator = isEquality ? `${comparator === '=' ? '=' : '!'}==` : comparator
-    const fast = `${value} ${operator} ${right}`
-    return `(typeof ${value} === '${kind}' ? ${fast} : R.compare(${value}, ${right}, '${comparator}'))`
-  }
-
-  #operand(operand: Operand, context: Context): string {
-    return operand.type === 'path' ? this.#path(operand.path, context) : text(operand.value)
-  }
-
-  /** JavaScript of what a path is called in reports: from the input on. */
-  #source(path: Path, context: Context): string {
-    const { start } = path
-    const own = start.type === 'extra' ? path.text : path.text.replace(/^[$^.]*/, '')
-    const base = start.type === 'context' ? this.#outer(context, start.up).source : "''"
-    if (own === '') return base
-    return base === "''" ? text(own) : `${base} + ${text(own.startsWith('[') ? own : `.${own}`)}`
+    return this.#code.constant(new Map(Object.entries(table)))
   }
 
   // Code
 
   #plain(value: string): string {
-    return this.#let(isPlain(value))
+    return this.#code.let(isPlain(value))
   }
 
   #parse<T>(source: unknown, place: Place, parse: (text: string) => T): T | undefined {
@@ -664,28 +510,8 @@ class Emitter {
 
   #literal(value: unknown): string {
     if (typeof value !== 'object' || value === null) return value === undefined ? 'undefined' : text(value)
-    return `structuredClone(${this.#constant(value)})`
+    return `structuredClone(${this.#code.constant(value)})`
   }
-
-  #let(code: string): string {
-    const name = this.#fresh()
-    this.#lines.push(`let ${name} = ${code}`)
-    return name
-  }
-
-  #fresh(): string {
-    return `v${this.#count++}`
-  }
-
-  #constant(value: unknown): string {
-    const name = this.#fresh()
-    this.#prelude.push(`const ${name} = K[${this.#pool.push(value) - 1}]`)
-    return name
-  }
-}
-
-function isPlain(value: string): string {
-  return `typeof ${value} === 'object' && ${value} !== null && P(${value}) === O`
 }
 
 const isText = (value: unknown) => typeof value === 'string'
@@ -700,8 +526,4 @@ const KINDS: Readonly<Record<string, { what: string; test: (value: unknown) => b
   where: { what: 'a condition', test: isText },
   when: { what: 'a condition', test: isText },
   required: { what: 'true or false', test: value => typeof value === 'boolean' },
-}
-
-function text(value: unknown): string {
-  return JSON.stringify(value)
 }
