@@ -244,6 +244,24 @@ export const ERRORS = {
     what: 'The status or a header of an answer is not valid in the protocol of the channel.',
     fix: 'Set a status between 200 and 599 and headers without line breaks or control characters.',
   },
+  SIGNALBOX_MAPPING_INVALID: {
+    status: 500,
+    retryable: false,
+    what: 'A mapping is not one: a name, path or function in it is wrong, or its text does not parse.',
+    fix: 'Mend the mapping at the place given in the details.',
+  },
+  SIGNALBOX_MAPPING_MISSING: {
+    status: 422,
+    retryable: false,
+    what: 'The input of a mapping lacks values that the mapping requires.',
+    fix: 'Send the values listed in details.missing, or give them a default in the mapping.',
+  },
+  SIGNALBOX_MAPPING_FAILED: {
+    status: 422,
+    retryable: false,
+    what: 'A value could not be mapped: it is of the wrong kind, or a function of the mapping refuses it.',
+    fix: 'Mend the value or the mapping; the place is in the details.',
+  },
   // Transports
   SIGNALBOX_OPTIONS_INVALID: {
     status: 400,

@@ -13,6 +13,7 @@ import { certificates } from './certificates.ts'
 import { type Check, type Finding, runChecks } from './check.ts'
 import { clockDrift, timeZones } from './clock.ts'
 import { freeDisk, fsyncLatency } from './disk.ts'
+import { mappings } from './mappings.ts'
 import { ports, tcpMigrate } from './network.ts'
 import { projectParses, servicesLoad } from './project.ts'
 import { actorsRun } from './running.ts'
@@ -139,6 +140,19 @@ test('ports are free, held by our node, or taken', async () => {
     'ok',
     /0 ports/,
   )
+})
+
+test('mappings: which do not load, and which expressions are left to the jsonata package', async () => {
+  using none = fixture({})
+  await finds(mappings(none.path), 'ok', /^0 compile$/)
+  using good = fixture({ 'mappings/a.yaml': 'map: { b: c }', 'mappings/b.jsonata': '$sum(a.b)' })
+  await finds(mappings(good.path), 'ok', /^2 compile$/)
+  using slow = fixture({ 'mappings/a.yaml': 'map: { b: c }', 'mappings/b.jsonata': '$eval("1")' })
+  await finds(mappings(slow.path), 'warn', /b\.jsonata: \$eval/)
+  using hangs = fixture({ 'mappings/a.ts': 'export default 1; process.exit(3)' })
+  await finds(mappings(hangs.path), 'fail', /ends the process.*exit code 3/)
+  using bad = fixture({ 'mappings/a.yaml': 'map:\n  b: { form: c }', 'mappings/b.jsonata': '$sum(' })
+  await finds(mappings(bad.path), 'fail', /a\.yaml: .*line 2.*did you mean 'from'.*b\.jsonata: .*line 1/s)
 })
 
 test('tcp_migrate_req', async () => {

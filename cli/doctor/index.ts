@@ -5,6 +5,7 @@ import { certificates } from './certificates.ts'
 import type { Check } from './check.ts'
 import { clockDrift, timeZones } from './clock.ts'
 import { freeDisk, fsyncLatency } from './disk.ts'
+import { mappings } from './mappings.ts'
 import { ports, tcpMigrate } from './network.ts'
 import { projectParses, servicesLoad } from './project.ts'
 import { actorsRun } from './running.ts'
@@ -26,6 +27,7 @@ export async function checksFor(root: string, node: NodeView | undefined): Promi
     fsyncLatency(root),
     projectParses(root),
     servicesLoad(root),
+    mappings(root),
     plainSecrets(root),
     secretFiles(root),
     ...(project ? ofProject(project, node) : []),

@@ -1,11 +1,8 @@
 /** Checks of the project: its file and its services. */
-import { execFile } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { siblingModule } from '../../core/module-url.ts'
 import { loadProject } from '../project.ts'
 import type { Check } from './check.ts'
-
-const LOAD_TIMEOUT_MS = 30_000
+import { childReport, LOAD_TIMEOUT_MS } from './child-report.ts'
 
 export function projectParses(root: string): Check {
   return {
@@ -38,7 +35,10 @@ export function servicesLoad(root: string, timeoutMs: number = LOAD_TIMEOUT_MS):
     id: 'services',
     title: 'services',
     run: async () => {
-      const { services, errors } = await loadReport(root, timeoutMs)
+      const script = siblingModule(import.meta.url, './load-services')
+      const report = await childReport<LoadReport>(script, root, timeoutMs)
+      const { services, errors } =
+        typeof report === 'string' ? { services: [], errors: [`a file in services/ ${report}`] } : report
       return {
         status: errors.length > 0 ? 'fail' : 'ok',
         detail: errors.length > 0 ? errors.join('; ') : `${services.length} load`,
@@ -47,21 +47,4 @@ export function servicesLoad(root: string, timeoutMs: number = LOAD_TIMEOUT_MS):
       }
     },
   }
-}
-
-function loadReport(root: string, timeoutMs: number): Promise<LoadReport> {
-  const script = fileURLToPath(siblingModule(import.meta.url, './load-services'))
-  return new Promise(resolve => {
-    const options = { timeout: timeoutMs, killSignal: 'SIGKILL' as const, cwd: root }
-    execFile(process.execPath, ['--no-warnings', script, root], options, (error, stdout) => {
-      // Services may print; the report is the last line.
-      const last = stdout.trimEnd().split('\n').at(-1)
-      try {
-        resolve(JSON.parse(last!) as LoadReport)
-      } catch {
-        const why = error?.killed ? `within ${timeoutMs} ms` : `(exit code ${error?.code ?? 0})`
-        resolve({ services: [], errors: [`a file in services/ hangs or ends the process: no report ${why}`] })
-      }
-    })
-  })
 }

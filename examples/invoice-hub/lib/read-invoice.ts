@@ -1,11 +1,65 @@
 /** A partner's document to the canonical invoice. */
-import { parseXml, SignalboxError, type XmlElement } from 'signalbox'
+import { fileURLToPath } from 'node:url'
+import {
+  type LoadedMapping,
+  loadMapping,
+  type MappingProblem,
+  SignalboxError,
+  type XmlElement,
+} from 'signalbox'
 import type { Invoice } from '../canonical.ts'
-import { CII } from './cii.ts'
-import { type Place, placeOf, readTable, refused, type Sources, type Table } from './mapping.ts'
-import { UBL } from './ubl.ts'
+import {
+  dataOf,
+  labelOf,
+  type Place,
+  type Prefixes,
+  parseDocument,
+  placeAt,
+  placeOf,
+  refused,
+} from './document.ts'
 
-const SYNTAXES: Readonly<Record<string, Table>> = { ...UBL, ...CII }
+/** A syntax of documents: how it is recognised by its root, and the mapping that reads it. */
+interface Syntax {
+  /** Namespace and name of the root element. */
+  root: string
+  prefixes: Prefixes
+  mapping: LoadedMapping
+}
+
+const UBL_PREFIXES: Prefixes = {
+  'urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2': 'cbc',
+  'urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2': 'cac',
+}
+
+const CII_ROOT = 'urn:un:unece:uncefact:data:standard:CrossIndustryInvoice:100'
+const CII_PREFIXES: Prefixes = {
+  [CII_ROOT]: 'rsm',
+  'urn:un:unece:uncefact:data:standard:ReusableAggregateBusinessInformationEntity:100': 'ram',
+  'urn:un:unece:uncefact:data:standard:UnqualifiedDataType:100': 'udt',
+}
+
+const ubl = await load('ubl-to-invoice')
+const cii = await load('cii-to-invoice')
+
+/** All that the hub reads. Another syntax is a mapping, and a line here. */
+const SYNTAXES: readonly Syntax[] = [
+  {
+    root: 'urn:oasis:names:specification:ubl:schema:xsd:Invoice-2 Invoice',
+    prefixes: UBL_PREFIXES,
+    mapping: ubl,
+  },
+  {
+    root: 'urn:oasis:names:specification:ubl:schema:xsd:CreditNote-2 CreditNote',
+    prefixes: UBL_PREFIXES,
+    mapping: ubl,
+  },
+  { root: `${CII_ROOT} CrossIndustryInvoice`, prefixes: CII_PREFIXES, mapping: cii },
+]
+
+function load(name: string): Promise<LoadedMapping> {
+  return loadMapping(fileURLToPath(new URL(`../mappings/${name}.yaml`, import.meta.url)))
+}
 
 /**
  * Reads a UBL or CII document. Throws SIGNALBOX_REQUEST_REFUSED (422) with `element`, `line` and `column` in the
@@ -13,7 +67,14 @@ const SYNTAXES: Readonly<Record<string, Table>> = { ...UBL, ...CII }
  * date or code that is none.
  */
 export function readInvoice(bytes: Buffer): Invoice {
-  return read(bytes, undefined)
+  const root = parseDocument(bytes)
+  const { mapping, prefixes } = syntaxOf(root)
+  try {
+    // The mappings have the shape of the canonical invoice; its schema is checked when the service answers.
+    return mapping.run(dataOf(root, prefixes)) as Invoice
+  } catch (error) {
+    throw refusal(error, root, prefixes)
+  }
 }
 
 /** The payload as bytes. Between workers a Buffer may have become a Uint8Array. */
@@ -29,34 +90,34 @@ export function documentBytes(payload: unknown): Buffer {
 
 /** Where the values with these JSON Pointers stand in the document; the nearest group for a value it does not have. */
 export function locate(bytes: Buffer, pointers: readonly string[]): Place[] {
-  const sources: Sources = new Map()
-  read(bytes, sources)
+  const root = parseDocument(bytes)
+  const { mapping, prefixes } = syntaxOf(root)
+  const sources = mapping.trace!(dataOf(root, prefixes))
   return pointers.map(pointer => {
     let at = pointer
-    while (!sources.has(at)) at = at.slice(0, at.lastIndexOf('/'))
-    return placeOf(sources.get(at)!)
+    while (at !== '' && !sources.has(at)) at = at.slice(0, at.lastIndexOf('/'))
+    return at === '' ? placeOf(root) : placeAt(root, sources.get(at)!, prefixes)
   })
 }
 
-function read(bytes: Buffer, sources: Sources | undefined): Invoice {
-  const root = parse(bytes)
-  const table = SYNTAXES[`${root.namespace} ${root.name}`]
-  if (table === undefined) {
-    throw refused('neither a UBL Invoice or CreditNote nor a Cross Industry Invoice', placeOf(root))
-  }
-  // The tables have the shape of the canonical invoice; its schema is checked when the service answers.
-  return readTable(table, root, '', sources) as Invoice
+function syntaxOf(root: XmlElement): Syntax {
+  const syntax = SYNTAXES.find(syntax => syntax.root === `${root.namespace} ${root.name}`)
+  if (syntax !== undefined) return syntax
+  throw refused('neither a UBL Invoice or CreditNote nor a Cross Industry Invoice', placeOf(root))
 }
 
-function parse(bytes: Buffer): XmlElement {
-  try {
-    return parseXml(bytes)
-  } catch (error) {
-    if (!(error instanceof SignalboxError) || error.code !== 'SIGNALBOX_FORMAT_INVALID') throw error
-    throw new SignalboxError('SIGNALBOX_REQUEST_REFUSED', error.message, {
-      status: 422,
-      details: { element: '/', ...error.details },
-      cause: error,
-    })
-  }
+/** The first thing that is wrong, at its place in the document. All of them are in the details. */
+function refusal(error: unknown, root: XmlElement, prefixes: Prefixes): unknown {
+  if (!(error instanceof SignalboxError) || error.details?.problems === undefined) return error
+  const problems = error.details.problems as MappingProblem[]
+  const places = problems.map(({ source }) => placeAt(root, source, prefixes))
+  const { source, reason } = problems[0]!
+  const why =
+    reason === undefined ? `${labelOf(source)} is missing or empty` : `${labelOf(source)}: ${reason}`
+  const refusal = refused(why, places[0]!)
+  return new SignalboxError('SIGNALBOX_REQUEST_REFUSED', refusal.message, {
+    status: 422,
+    details: { ...places[0]!, problems: problems.map((problem, i) => ({ ...problem, ...places[i]! })) },
+    cause: error,
+  })
 }
