@@ -36,7 +36,7 @@ export interface FileJournalOptions {
   reserveBytes?: number
   /**
    * The folder that is locked against other processes. Journals of one thread can share one, a folder above theirs,
-   * so that thousands of them take one lock. Default: the folder itself.
+   * so that thousands of them take one lock; every process has to name the same one. Default: the folder itself.
    */
   lockFolder?: string
   /**
