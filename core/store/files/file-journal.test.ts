@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readdirSync, statSync } from 'node:fs'
-import { mkdir, readdir, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, truncate, utimes, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -153,6 +153,20 @@ test('a call larger than a segment has one of its own', async t => {
   await journal.close()
   assert.equal((await segmentFiles(folder)).length, 5)
   assert.deepEqual(await textsOf(options), [...texts, ...many])
+})
+
+test('a journal that cannot be read leaves no file open', async t => {
+  if (process.platform !== 'linux') return t.skip('there is no /proc')
+  const folder = await temporary(t)
+  const { journal } = await replayed({ folder, segmentBytes: 100 })
+  for (const text of ['a', 'b', 'c']) await appendText(journal, text.repeat(100))
+  await journal.close()
+  const open = () => readdirSync('/proc/self/fd').length
+  const before = open()
+  const [, , name] = await segmentFiles(folder)
+  await truncate(join(folder, name!), 100)
+  await assert.rejects(textsOf({ folder }), { code: 'SIGNALBOX_STORE_DAMAGED' })
+  await until(() => open() <= before, 'no open files')
 })
 
 test('options that cannot be are refused, and leave nothing locked', async t => {

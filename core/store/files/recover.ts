@@ -39,10 +39,19 @@ export interface RecoverOptions {
 
 /** Gives every record of the journal in a folder, oldest first; its segments, ready to be read and written. */
 export async function recover(options: RecoverOptions, each: Each): Promise<SegmentFile[]> {
+  const all: SegmentFile[] = []
+  try {
+    return await recoverAll(options, each, all)
+  } catch (error) {
+    for (const segment of all) segment.retire()
+    throw error
+  }
+}
+
+async function recoverAll(options: RecoverOptions, each: Each, all: SegmentFile[]): Promise<SegmentFile[]> {
   const { folder } = options
   const names = await namesIn(folder)
   for (const name of names) if (name.endsWith(NEW_SUFFIX)) await rm(join(folder, name))
-  const all: SegmentFile[] = []
   for (const name of names.filter(name => baseOf(name) !== undefined).sort()) {
     all.push(new SegmentFile(folder, await readHead(join(folder, name), baseOf(name)!), options.dsync))
   }
