@@ -84,8 +84,9 @@ async function appends(folder: string, lanes: number): Promise<BenchRow> {
   await lmdb.close()
   const [value, peer, limit] = Object.values(result).map(Math.round) as [number, number, number]
   const goal = GOALS[lanes]
+  const way = lanes === 1 ? 'one after the other' : `${lanes.toLocaleString('en')} in flight`
   return {
-    name: `journal: append 200 bytes, on disk before the answer, ${lanes} in flight`,
+    name: `journal: append 200 bytes, on disk first, ${way}`,
     value,
     unit: 'records/s',
     limit,
