@@ -4,6 +4,7 @@ import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/pro
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { until } from '../../../test/conformance/wait.ts'
+import { seededRandom } from '../../clock.ts'
 import type { Logger } from '../../telemetry/log.ts'
 import { silentLogger } from '../../telemetry/log.ts'
 import { openFileJournal } from './file-journal.ts'
@@ -144,6 +145,36 @@ test('a write that was cut off is dropped whole, moved aside and reported, and t
     assert.deepEqual(await look(folder), [...TEXTS.slice(0, 3), 'and on'])
   }
 })
+
+test('whichever sectors of the last write a loss of power took, it is there whole or not at all', async t => {
+  const root = await temporary(t)
+  const { journal } = await replayed({ folder: join(root, 'whole') })
+  await appendText(journal, 'kept')
+  const { bytes: from } = journal.segments()[0]!
+  const texts = ['a', 'b', 'c'].map(letter => letter.repeat(3_000))
+  await appendText(journal, ...texts)
+  const { bytes: to } = journal.segments()[0]!
+  const [name] = await segmentFiles(join(root, 'whole'))
+  const whole = readFileSync(join(root, 'whole', name!)).fill(0, to)
+  await journal.close()
+  const random = seededRandom(3)
+  for (let round = 0; round < 60; round++) {
+    const bytes = Buffer.from(whole)
+    let lost = false
+    for (let at = from; at < to; at = sectorBehind(at)) {
+      if (random() > round / 60) continue
+      bytes.fill(0, at, Math.min(sectorBehind(at), to))
+      lost = true
+    }
+    const folder = join(root, 'torn')
+    await place(folder, name!, bytes)
+    assert.deepEqual(await look(folder), lost ? ['kept'] : ['kept', ...texts], `round ${round}`)
+  }
+})
+
+function sectorBehind(at: number): number {
+  return (Math.floor(at / 512) + 1) * 512
+}
 
 test('a recovery that was cut off is done again', async t => {
   const small = await makeSmall(t)

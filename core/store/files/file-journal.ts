@@ -5,7 +5,6 @@ import { resolve } from 'node:path'
 import { type Clock, systemClock } from '../../clock.ts'
 import { SignalboxError } from '../../errors.ts'
 import { type Logger, silentLogger } from '../../telemetry/log.ts'
-import { checkNumber } from '../entry.ts'
 import type { AppendOptions, Journal, Position, Segment } from '../journal.ts'
 import { copySegments } from './backup.ts'
 import { failure } from './failure.ts'
@@ -37,7 +36,7 @@ export interface FileJournalOptions {
   reserveBytes?: number
   /**
    * The folder that is locked against other processes. Journals of one thread can share one, a folder above theirs,
-   * so that thousands of them take one lock. Default: the folder itself.
+   * so that thousands of them take one lock; every process has to name the same one. Default: the folder itself.
    */
   lockFolder?: string
   /**
@@ -60,18 +59,7 @@ const openFolders = new Set<string>()
  * closed when others need the descriptors.
  */
 export async function openFileJournal(options: FileJournalOptions): Promise<Journal> {
-  const settings = {
-    segmentBytes: options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
-    maxRecordBytes: options.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES,
-    maxWaitingBytes: options.maxWaitingBytes ?? DEFAULT_MAX_WAITING_BYTES,
-  }
-  for (const [name, value] of Object.entries(settings)) checkNumber(value, name)
-  const { segmentBytes, maxRecordBytes, maxWaitingBytes } = settings
-  if (Math.max(segmentBytes, maxWaitingBytes) > MAX_SEGMENT_BYTES || maxRecordBytes > maxWaitingBytes) {
-    const message =
-      'segmentBytes and maxWaitingBytes are at most 1 GiB, maxRecordBytes at most maxWaitingBytes'
-    throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', message)
-  }
+  const { segmentBytes, maxRecordBytes, maxWaitingBytes, reserveBytes } = checkSizes(options)
   const folder = resolve(options.folder)
   const log = options.log ?? silentLogger
   const warn = ({ code, message }: SignalboxError) => log.warn({ code }, message)
@@ -82,8 +70,33 @@ export async function openFileJournal(options: FileJournalOptions): Promise<Jour
     throw new SignalboxError('SIGNALBOX_STORE_LOCKED', `${folder}: this process itself has the journal open`)
   }
   openFolders.add(folder)
-  const space = new Space(folder, options.reserveBytes ?? DEFAULT_RESERVE_BYTES, options.clock ?? systemClock)
-  return new FileJournal({ ...settings, folder, log, unlock, space, dsync: options.sync !== 'fdatasync' })
+  const space = new Space(folder, reserveBytes, options.clock ?? systemClock)
+  const dsync = options.sync !== 'fdatasync'
+  const sizes = { segmentBytes, maxRecordBytes, maxWaitingBytes }
+  return new FileJournal({ ...sizes, folder, log, unlock, space, dsync })
+}
+
+function checkSizes(options: FileJournalOptions) {
+  const sizes = {
+    segmentBytes: options.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+    maxWaitingBytes: options.maxWaitingBytes ?? DEFAULT_MAX_WAITING_BYTES,
+    maxRecordBytes: options.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES,
+    reserveBytes: options.reserveBytes ?? DEFAULT_RESERVE_BYTES,
+  }
+  const most = {
+    segmentBytes: MAX_SEGMENT_BYTES,
+    maxWaitingBytes: MAX_SEGMENT_BYTES,
+    maxRecordBytes: sizes.maxWaitingBytes,
+    reserveBytes: Number.MAX_SAFE_INTEGER,
+  }
+  for (const name of Object.keys(sizes) as (keyof typeof sizes)[]) {
+    const value = sizes[name]
+    const least = name === 'reserveBytes' ? 0 : 1
+    if (Number.isSafeInteger(value) && value >= least && value <= most[name]) continue
+    const message = `options.${name} must be an integer from ${least} to ${most[name]}, got ${value}`
+    throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', message)
+  }
+  return sizes
 }
 
 interface Settings {

@@ -23,6 +23,32 @@ const tasks: Record<string, () => Promise<unknown>> = {
       process.stdout.write(`${line}\n`)
     })
   },
+  /** Appends numbers from the one behind the last on, trims, closes and opens again; tells each step. Never ends. */
+  async churn() {
+    let next = 0
+    for (;;) {
+      const journal = await openFileJournal(options)
+      const positions = new Map<number, number>()
+      await journal.replay((record, position) => {
+        next = Number.parseInt(record.toString(), 10)
+        positions.set(next++, position)
+      })
+      for (let i = 0; i < 30; i++) {
+        const calls = Array.from({ length: 1 + (i % 5) }, async () => {
+          const mine = next++
+          const [position] = await journal.append([numbered(mine)])
+          positions.set(mine, position!)
+          process.stdout.write(`${JSON.stringify({ confirmed: mine })}\n`)
+        })
+        await Promise.all(calls)
+        if (i % 7 !== 6) continue
+        const needed = Math.max(next - 40, 0)
+        process.stdout.write(`${JSON.stringify({ needed })}\n`)
+        await journal.trim(positions.get(needed) ?? 0)
+      }
+      await journal.close()
+    }
+  },
   /** Appends records one after the other; which ones were taken, and why others were not. */
   async tries() {
     const journal = await open()

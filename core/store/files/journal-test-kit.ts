@@ -1,9 +1,10 @@
 /** What the tests of the journal in files share. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { within } from '../../../test/conformance/wait.ts'
@@ -47,16 +48,20 @@ export async function segmentFiles(folder: string): Promise<string[]> {
   return (await readdir(folder)).filter(name => name.endsWith('.journal')).sort()
 }
 
-/** Starts a child that does a task; its first line of output is an answer in JSON. */
-export function start<T>(
+/** Starts a child that does a task. */
+export function launch(
   task: string,
   options: FileJournalOptions,
   prefix: string[] = [],
   env: Record<string, string> = {},
-): { child: ChildProcess; answer: Promise<T> } {
+): ChildProcessByStdio<null, Readable, Readable> {
   const [command, ...args] = [...prefix, process.execPath, CHILD, task, JSON.stringify(options)]
-  const stdio: ['ignore', 'pipe', 'pipe'] = ['ignore', 'pipe', 'pipe']
-  const child = spawn(command!, args, { stdio, env: { ...process.env, ...env } })
+  return spawn(command!, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } })
+}
+
+/** Starts a child that does a task; its first line of output is an answer in JSON. */
+export function start<T>(...how: Parameters<typeof launch>): { child: ChildProcess; answer: Promise<T> } {
+  const child = launch(...how)
   let errors = ''
   child.stderr.on('data', part => {
     errors += String(part)

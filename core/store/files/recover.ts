@@ -28,8 +28,7 @@ import {
 } from './format.ts'
 import { type Each, type ScanResult, scanSegment } from './scan.ts'
 import { SegmentFile } from './segment.ts'
-
-const ZEROS_BYTES = 1024 * 1024
+import { wipe } from './zeros.ts'
 
 export interface RecoverOptions {
   folder: string
@@ -39,10 +38,19 @@ export interface RecoverOptions {
 
 /** Gives every record of the journal in a folder, oldest first; its segments, ready to be read and written. */
 export async function recover(options: RecoverOptions, each: Each): Promise<SegmentFile[]> {
+  const all: SegmentFile[] = []
+  try {
+    return await recoverAll(options, each, all)
+  } catch (error) {
+    for (const segment of all) segment.retire()
+    throw error
+  }
+}
+
+async function recoverAll(options: RecoverOptions, each: Each, all: SegmentFile[]): Promise<SegmentFile[]> {
   const { folder } = options
   const names = await namesIn(folder)
   for (const name of names) if (name.endsWith(NEW_SUFFIX)) await rm(join(folder, name))
-  const all: SegmentFile[] = []
   for (const name of names.filter(name => baseOf(name) !== undefined).sort()) {
     all.push(new SegmentFile(folder, await readHead(join(folder, name), baseOf(name)!), options.dsync))
   }
@@ -114,7 +122,7 @@ async function mend(segment: SegmentFile, result: ScanResult, options: RecoverOp
   if (clean) return
   if (result.tornEnd !== undefined) await moveAside(segment, result.end, result.tornEnd, options)
   await withFile(segment.file, async fd => {
-    if (result.tornEnd !== undefined) await writeZeros(fd, result.end, result.tornEnd)
+    if (result.tornEnd !== undefined) await wipe(fd, result.end, result.tornEnd - result.end)
     if (result.last?.kind === FRAME.batch) await rewrite(fd, result.batchStart, result.batchEnd)
     await dataSync(fd)
     const allocated = Math.max(segment.allocated, result.end + FRAME_BYTES)
@@ -148,13 +156,6 @@ async function moveAside(
   }
   const data = { path: segment.path, offset: from, bytes: to - from, movedTo: path }
   log.warn(data, 'a write to a journal was cut off before it was confirmed; its bytes were moved aside')
-}
-
-async function writeZeros(fd: number, from: number, to: number): Promise<void> {
-  const zeros = Buffer.alloc(Math.min(ZEROS_BYTES, to - from))
-  for (let at = from; at < to; at += zeros.length) {
-    await writeFully(fd, zeros.subarray(0, Math.min(zeros.length, to - at)), at)
-  }
 }
 
 /** After a failed sync, bytes can be read that are not on disk and that no sync writes, unless they are written again. */

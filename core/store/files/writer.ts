@@ -4,7 +4,7 @@
  * before it is on disk.
  */
 import { randomBytes } from 'node:crypto'
-import { fdatasync, write, writev } from 'node:fs'
+import { fdatasync, write } from 'node:fs'
 import { rm, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Logger } from '../../telemetry/log.ts'
@@ -12,7 +12,7 @@ import type { Position } from '../journal.ts'
 import { Batch, type Place } from './batch.ts'
 import { failure } from './failure.ts'
 import { acquire, release, withFile } from './file-pool.ts'
-import { dataSync, renameDurably, sizeOf, writeAll, writeFully, writeSynced } from './files.ts'
+import { dataSync, renameDurably, writeFully, writeSynced } from './files.ts'
 import {
   encodeFrame,
   encodeHead,
@@ -24,14 +24,10 @@ import {
   segmentName,
 } from './format.ts'
 import { SegmentFile } from './segment.ts'
+import { SMALL_BYTES, wipe, writeWithZeros, zerosBehind } from './zeros.ts'
 
 /** A batch takes no more appends above this. */
 const MAX_BATCH_BYTES = 2 * 1024 * 1024
-/** So much that has gathered is written at once; less waits for the callers that were just answered. */
-const ENOUGH_BYTES = 64 * 1024
-/** Zeros are written ahead of the batches, so that a sync need not write the length of the file as well. */
-const ZEROS = Buffer.alloc(1024 * 1024)
-const PAGE_BYTES = 4096
 /** Base of the first segment; 0 means none. */
 const FIRST_BASE = 16
 /** After a refused write there is still what was there before. */
@@ -181,20 +177,15 @@ export class Writer {
         this.#confirm(batch)
       }
       const sync = segment.synced === segment.file
-      const zeros = end + FRAME_BYTES <= segment.allocated ? 0 : this.#zerosBehind(end, batch.length)
-      writeWithZeros(fd, batch, zeros, (error, reached) => {
+      const zeros =
+        end + FRAME_BYTES <= segment.allocated
+          ? 0
+          : zerosBehind(end, batch.length, this.#options.segmentBytes)
+      writeWithZeros(fd, batch.buffer, batch.length, offset, zeros, (error, reached) => {
         if (error || !sync) done(error, reached)
         else fdatasync(fd, error => done(error, reached))
       })
     })
-  }
-
-  /** Many for small batches, which a sync that changes the length of the file would slow down; few for large ones. */
-  #zerosBehind(end: number, bytes: number): number {
-    const ahead = bytes < ENOUGH_BYTES ? Math.min(end, ZEROS.length / 2) : 0
-    const to = Math.min(end + ahead, Math.max(this.#options.segmentBytes, end))
-    const page = Math.ceil((to + FRAME_BYTES) / PAGE_BYTES) * PAGE_BYTES
-    return Math.min(page - end, ZEROS.length)
   }
 
   #confirm(batch: Batch): void {
@@ -206,7 +197,8 @@ export class Writer {
 
   #next(): void {
     const [first] = this.#queue
-    if (first && first.length >= ENOUGH_BYTES) this.#pump()
+    // Much is written at once; little waits for the callers that were just answered.
+    if (first && first.length >= SMALL_BYTES) this.#pump()
     else this.#schedule()
     if (!first) this.#nowDrained()
   }
@@ -316,16 +308,9 @@ export class Writer {
 
   async #wipe(segment: SegmentFile, { place, length }: Batch): Promise<boolean> {
     try {
-      await withFile(segment.file, async fd => {
-        const size = await sizeOf(fd)
-        const end = Math.min(size, place.offset + length)
-        for (let at = place.offset; at < end; at += ZEROS.length) {
-          await writeFully(fd, ZEROS.subarray(0, Math.min(ZEROS.length, end - at)), at)
-        }
-        await dataSync(fd)
-        segment.allocated = Math.max(segment.allocated, size)
-        segment.marked = false
-      })
+      const size = await withFile(segment.file, fd => wipe(fd, place.offset, length))
+      segment.allocated = Math.max(segment.allocated, size)
+      segment.marked = false
       return true
     } catch (error) {
       this.#warn(error, `${segment.path}: the write that failed at byte ${place.offset} cannot be wiped out`)
@@ -365,24 +350,4 @@ function placeBehind(segment: SegmentFile | undefined): Place | undefined {
 
 function advance(place: Place, bytes: number): Place {
   return { ...place, offset: place.offset + bytes }
-}
-
-/** Writes a batch and zeros behind it, of which any number may be missing; tells how far it came. */
-function writeWithZeros(
-  fd: number,
-  batch: Batch,
-  zeros: number,
-  done: (error: Error | null, reached: number) => void,
-): void {
-  const { buffer, length } = batch
-  const { offset } = batch.place
-  if (zeros === 0) {
-    writeAll(fd, buffer, length, offset, error => done(error, offset + length))
-    return
-  }
-  writev(fd, [buffer.subarray(0, length), ZEROS.subarray(0, zeros)], offset, (error, written) => {
-    if (error || written >= length) return done(error, offset + written)
-    const rest = buffer.subarray(written, length)
-    writeAll(fd, rest, rest.length, offset + written, error => done(error, offset + length))
-  })
 }
