@@ -10,6 +10,7 @@ import type { ScheduleConfig } from '../actors/schedules/schedule.ts'
 import { ScheduleRegistry } from '../actors/schedules/schedule-registry.ts'
 import { openFileJournal } from '../core/store/files/file-journal.ts'
 import { openLmdbStore } from '../core/store/lmdb/lmdb-store.ts'
+import { openOnlyHere } from '../core/store/lmdb/owner.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
 
 /** What the node tells the keeper at its start. Options are valid and complete. */
@@ -24,10 +25,14 @@ export interface KeeperConfig {
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
   const { folder, queues, topics, subscriptions, schedules: configs } = worker.config as KeeperConfig
+  // A keeper that is replaced could not give back what it had open.
+  openOnlyHere(folder)
   await mkdir(join(folder, 'state'), { recursive: true, mode: 0o700 })
   const state = await openLmdbStore({ folder: join(folder, 'state') })
   worker.declare(STATE, { placement: 'everyWorker', spec: stateActor(state) })
-  const logs = new LogRegistry(worker, folder, path => openFileJournal({ folder: path }))
+  const logs = new LogRegistry(worker, folder, path =>
+    openFileJournal({ folder: path, lockFolder: folder, log: worker.log, clock: worker.system.clock }),
+  )
   // One that is damaged must not keep the others from serving.
   await each(worker, 'queue', queues, queue => logs.putQueue(queue))
   await each(worker, 'topic', topics, topic => logs.putTopic(topic))

@@ -161,6 +161,10 @@ class Takers {
     line.push(waiting)
     this.#waiting.set(subscription, line)
     this.#log.onReady(subscription, () => this.#serve(subscription))
+    envelope.signal.addEventListener('abort', () => {
+      this.#leave(subscription, waiting)
+      done.resolve([])
+    })
     // Something may have come while it was looked at.
     this.#serve(subscription)
     return done.promise
@@ -189,10 +193,6 @@ class Takers {
     for (;;) {
       const first = this.#waiting.get(subscription)?.[0]
       if (!first) return
-      if (first.envelope.cancelled) {
-        this.#leave(subscription, first)
-        continue
-      }
       const taken = await this.#log.take(subscription, first.max, first.consumer, first.leaseMs)
       if (taken.length === 0) return
       if (!this.#leave(subscription, first) || first.envelope.cancelled) {

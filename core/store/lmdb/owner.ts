@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync, renameSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { resolve, sep } from 'node:path'
 import { SignalboxError } from '../../errors.ts'
 
 /** How often the owner shows that it lives, in milliseconds. */
@@ -19,6 +20,19 @@ interface Owner {
   host: string
   /** When the process started, as the system says it; tells two processes with the same pid apart. */
   startedAt: string
+}
+
+/** Folders that no other thread of this process opens. */
+const soleFolders: string[] = []
+/** Owners that this thread is. */
+const mine = new Set<string>()
+
+/**
+ * Says that no other thread of this process opens anything in a folder: what one has open there belongs to a thread that
+ * was ended before it could give it back.
+ */
+export function openOnlyHere(folder: string): void {
+  soleFolders.push(resolve(folder) + sep)
 }
 
 /** Throws SIGNALBOX_STORE_LOCKED when somebody alive owns the folder. */
@@ -44,6 +58,7 @@ export function takeOwnership(path: string): string {
   const fresh = `${path}.${owner.id}`
   writeFileSync(fresh, JSON.stringify(owner), { mode: 0o600, flag: 'wx' })
   renameSync(fresh, path)
+  mine.add(owner.id)
   return owner.id
 }
 
@@ -82,6 +97,9 @@ function parseOwner(text: string): Owner | undefined {
 
 function isAlive(owner: Owner, path: string): boolean {
   if (owner.host !== hostname()) return Date.now() - statSync(path).mtimeMs < DEAD_MS
+  if (owner.pid === process.pid && !mine.has(owner.id)) {
+    if (soleFolders.some(folder => resolve(path).startsWith(folder))) return false
+  }
   if (owner.pid === process.pid) return owner.startedAt === (startOf(owner.pid) ?? '')
   try {
     process.kill(owner.pid, 0)

@@ -1,0 +1,8 @@
+import { Service } from 'signalbox'
+
+const seen: unknown[] = []
+export default class extends Service {
+  handle(input: unknown) {
+    seen.push(input)
+  }
+}

@@ -1,0 +1,6 @@
+import { Service } from 'signalbox'
+export default class extends Service {
+  handle(input: unknown) {
+    return this.enqueue('orders', input)
+  }
+}
