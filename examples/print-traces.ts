@@ -2,9 +2,8 @@
  * Prints traces as they come: the smallest collector there is, to see a first trace with. It takes OTLP over HTTP as
  * JSON (https://opentelemetry.io/docs/specs/otlp/) on 127.0.0.1, on port 4318 or the one given.
  */
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { json } from 'node:stream/consumers'
 
 /** As OTLP has it; bytes are in hexadecimal, times in nanoseconds as text. */
 interface Span {
@@ -34,13 +33,15 @@ const SHOWN = ['http.request.method', 'http.route', 'http.response.status_code',
 /** Workers send their parts of a trace at different times. */
 const QUIET_MS = 500
 const MAX_TRACES = 100
+const MAX_STEPS = 1_000
+const MAX_BYTES = 16 * 1024 * 1024
 
 const traces = new Map<string, { steps: Step[]; timer: NodeJS.Timeout }>()
 
 function take(span: Span): void {
   const { traceId } = span
   const known = traces.get(traceId)
-  const steps = [...(known?.steps ?? []), stepOf(span)]
+  const steps = [...(known?.steps ?? []), stepOf(span)].slice(-MAX_STEPS)
   clearTimeout(known?.timer)
   traces.set(traceId, { steps, timer: setTimeout(() => print(traceId, steps), QUIET_MS) })
   if (traces.size > MAX_TRACES) traces.delete(traces.keys().next().value!)
@@ -77,9 +78,20 @@ function plain(text: unknown): string {
   return String(text).replace(/\p{C}/gu, '?').slice(0, 200)
 }
 
+async function exportOf(request: IncomingMessage): Promise<Export> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_BYTES) throw new Error(`it has more than ${MAX_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return JSON.parse(Buffer.concat(chunks).toString()) as Export
+}
+
 const server = createServer(async (request, response) => {
   try {
-    const { resourceSpans = [] } = (await json(request)) as Export
+    const { resourceSpans = [] } = await exportOf(request)
     for (const { scopeSpans } of resourceSpans) for (const { spans } of scopeSpans) spans.forEach(take)
     response.writeHead(200, { 'content-type': 'application/json' }).end('{}')
   } catch (error) {
