@@ -179,7 +179,7 @@ function adapt(text: string): string {
   return text
     .replaceAll('7711', String(ports.http))
     .replaceAll('4318', String(ports.collector))
-    .replaceAll('print-traces.ts', `print-traces.ts ${ports.collector}`)
+    .replaceAll('print-traces/main.ts', `print-traces/main.ts ${ports.collector}`)
     .replaceAll(PROJECT, `examples/${basename(folder)}`)
 }
 

@@ -3,8 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { until } from '../../test/load.ts'
 
-const FILE = fileURLToPath(new URL('print-traces.ts', import.meta.url))
+const FILE = fileURLToPath(new URL('main.ts', import.meta.url))
 const child = spawn(process.execPath, [FILE, '0'], { stdio: ['ignore', 'pipe', 'pipe'] })
 let out = ''
 let err = ''
@@ -17,21 +18,13 @@ before(async () => {
   child.stderr.on('data', data => {
     err += data
   })
-  await printed('\n')
+  await until(() => out.includes('\n'), 'it listens')
   url = /http:\S+/.exec(out)![0]
 })
 after(async () => {
   child.kill()
   await once(child, 'close')
 })
-
-/** Waits until something is printed. */
-async function printed(text: string): Promise<void> {
-  for (const end = Date.now() + 15_000; !out.includes(text); ) {
-    if (Date.now() > end) throw new Error(`not in time: ${text}; printed: ${out}`)
-    await new Promise(resolve => setTimeout(resolve, 10))
-  }
-}
 
 async function send(body: string): Promise<number> {
   const response = await fetch(`${url}/v1/traces`, { method: 'POST', body })
@@ -73,7 +66,7 @@ test('what is no trace is refused, and what is printed is no command to the term
   // In two requests, as two workers send them, and out of order.
   assert.equal(await send(traces(span('3', '1', 'second', end), span('2', '1', 'first\u001b[2J', end))), 200)
   assert.equal(await send(traces(span('1', 'f', 'root', { ...end, attributes: status }))), 200)
-  await printed('second')
+  await until(() => out.includes('second'), 'the trace is printed')
   assert.deepEqual(out.split('\n').slice(1), [
     'trace a1',
     '  root                            1.5 ms  200',
