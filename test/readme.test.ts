@@ -176,11 +176,16 @@ function save(path: string, text: string): void {
 }
 
 function adapt(text: string): string {
-  return text
-    .replaceAll('7711', String(ports.http))
-    .replaceAll('4318', String(ports.collector))
-    .replaceAll('print-traces/main.ts', `print-traces/main.ts ${ports.collector}`)
-    .replaceAll(PROJECT, `examples/${basename(folder)}`)
+  const place = `examples/${basename(folder)}`
+  const { http, collector } = ports
+  const other: Record<string, string> = {
+    7711: String(http),
+    4318: String(collector),
+    'print-traces/main.ts': `print-traces/main.ts ${collector}`,
+    [PROJECT]: place,
+  }
+  // In one pass: what was put in may look like something else that is to be replaced.
+  return text.replace(/\b(7711|4318)\b|print-traces\/main\.ts|examples\/my-bus/g, found => other[found]!)
 }
 
 /** `npx` without its look around for packages, which takes longer than what it runs; a test of its own has it. */
