@@ -158,6 +158,7 @@ function receiver(
     const observation = observer?.channel(meter, message, cid)
     const channel = { transport, name, attributes: message.attributes }
     const origin: Origin = identity ? { channel, identity } : { channel }
+    if (message.textAt !== undefined) origin.textAt = message.textAt
     const options: AskOptions = {
       cid,
       headers: identity ? withoutCredentials(message.headers) : message.headers,

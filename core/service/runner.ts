@@ -2,10 +2,11 @@
 import type { Envelope } from '../actor/envelope.ts'
 import { type IdSource, idSource } from '../clock.ts'
 import { type ErrorCode, SignalboxError, toSignalboxError } from '../errors.ts'
-import { compileSchema, type SchemaViolation, type Validator } from '../schema.ts'
+import { compileSchema, type SchemaViolation, type TSchema, type Validator } from '../schema.ts'
 import { type Meter, measuring, meterOf } from '../telemetry/meters.ts'
 import { type Observation, observer } from '../telemetry/observe.ts'
-import { Invocation, type ServicePorts } from './invocation.ts'
+import { readTexts } from '../text-values.ts'
+import { Invocation, type Origin, type ServicePorts } from './invocation.ts'
 import { createService, type ServiceClass } from './service.ts'
 
 /** Makes correlation ids for messages that came with none. */
@@ -16,6 +17,7 @@ export class ServiceRunner {
   readonly type: ServiceClass
   readonly meter: Meter
   readonly #ports: ServicePorts
+  readonly #inputSchema: TSchema | undefined
   readonly #input: Validator | undefined
   readonly #output: Validator | undefined
 
@@ -27,7 +29,8 @@ export class ServiceRunner {
     checkSettings(name, type)
     this.meter = meterOf('service', name)
     try {
-      this.#input = type.input && compileSchema(type.input)
+      this.#inputSchema = type.input
+      this.#input = this.#inputSchema && compileSchema(this.#inputSchema)
       this.#output = type.output && compileSchema(type.output)
     } catch (cause) {
       const message = `service ${name} has a schema that is none: ${(cause as Error).message}`
@@ -44,10 +47,11 @@ export class ServiceRunner {
     let result: unknown
     try {
       const violations = this.#input?.(envelope.payload)
-      if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
+      if (violations) invocation.payload = this.#readTexts(envelope, violations)
+      const { payload } = invocation
       const service = createService(this.type, invocation)
-      if (observation === undefined) result = service.handle(envelope.payload)
-      else result = observation.within(() => service.handle(envelope.payload))
+      if (observation === undefined) result = service.handle(payload)
+      else result = observation.within(() => service.handle(payload))
       if (!isThenable(result)) {
         this.#answer(envelope, invocation, startedAt, observation, result)
         return
@@ -57,6 +61,17 @@ export class ServiceRunner {
       return
     }
     return this.#settle(envelope, invocation, startedAt, observation, result)
+  }
+
+  /** An input that does not match as it stands may do so when its texts are read. Throws SIGNALBOX_INPUT_INVALID. */
+  #readTexts({ payload, context }: Envelope, found: SchemaViolation[]): unknown {
+    const textAt = (context.origin as Origin | undefined)?.textAt
+    const { value, violations } =
+      textAt === undefined
+        ? { value: payload, violations: found }
+        : readTexts(this.#inputSchema!, payload, textAt)
+    if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
+    return value
   }
 
   async #settle(

@@ -215,6 +215,11 @@ export function readBody(format: string, type: BodyType, bytes: Buffer, maxDepth
   return chosen === 'text' ? text : parseBody(chosen, Buffer.from(text), { maxDepth })
 }
 
+/** Whether a body that is read in this format has texts for values, whatever they stand for. */
+export function isForm(format: string, type: BodyType): boolean {
+  return (format === 'auto' ? type.format : format) === 'form'
+}
+
 function decodeText(bytes: Buffer, charset: string): string {
   if (charset === 'us-ascii' && isUtf8(bytes)) return bytes.toString()
   let decoder: InstanceType<typeof TextDecoder>
