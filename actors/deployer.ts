@@ -30,6 +30,15 @@ export interface DeployResult {
   version: string
 }
 
+/** What came of a file that was found changed. Versions are undefined where the file was or is not there. */
+export interface Deployed {
+  file: string
+  before: string | undefined
+  after: string | undefined
+  /** `ok` or the code of the error. */
+  result: string
+}
+
 /** Modules cannot be unloaded: after this many deployments the workers are replaced by fresh ones. */
 const DEPLOYMENTS_PER_WORKER = 50
 
@@ -92,28 +101,48 @@ export class Deployer {
     })
   }
 
-  /** Makes the workers run what the files say now. Failures are logged; the version before goes on. */
-  sync(): Promise<void> {
+  /**
+   * Makes the workers run what the files say now. Resolves with what was changed. Failures are logged; the version
+   * before goes on.
+   */
+  sync(): Promise<Deployed[]> {
     return this.#serial(async () => {
+      const done: Deployed[] = []
       const files = await this.#files()
-      for (const file of [...this.#versions.keys()]) if (!files.includes(file)) await this.#remove(file)
-      for (const file of files) {
-        if (this.#versions.get(file) === (await this.#versionOf(file))) continue
-        await this.#deploy(file).catch(error => this.#report(file, error))
+      for (const [file, before] of [...this.#versions]) {
+        if (files.includes(file)) continue
+        await this.#remove(file)
+        done.push({ file, before, after: undefined, result: 'ok' })
       }
+      for (const file of files) {
+        const [before, after] = [this.#versions.get(file), await this.#versionOf(file)]
+        if (before === after) continue
+        const result = await this.#deploy(file).then(
+          () => 'ok',
+          error => this.#report(file, error),
+        )
+        done.push({ file, before, after, result })
+      }
+      return done
     })
   }
 
-  /** Something that services import has changed: only fresh workers see it. */
-  refresh(): Promise<void> {
+  /** Something that services import has changed: only fresh workers see it. Resolves with `ok` or the code of the error. */
+  refresh(): Promise<string> {
     return this.#serial(async () => {
       try {
         await this.#roll()
         this.#log.info({}, 'workers were replaced, so that services see what has changed beside them')
+        return 'ok'
       } catch (error) {
-        this.#report('a module beside the services', error)
+        return this.#report('a module beside the services', error)
       }
     })
+  }
+
+  /** The version of a file that runs. */
+  versionOf(file: string): string | undefined {
+    return this.#versions.get(file)
   }
 
   /** Brings a worker that has just started to what the files say now: they may have changed while it did. */
@@ -167,9 +196,11 @@ export class Deployer {
     await this.#target.roll([...this.#versions.keys()])
   }
 
-  #report(file: string, thrown: unknown): void {
+  /** Logs a failure; returns its code. */
+  #report(file: string, thrown: unknown): string {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_LOAD')
     this.#log.error({ file, code: error.code, details: error.details }, `not deployed: ${error.message}`)
+    return error.code
   }
 
   /** One deployment after the other. */

@@ -8,7 +8,9 @@ import type { DeployWorker } from '../actors/deployer.ts'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import { diff } from '../core/resource/diff.ts'
+import { withFilePaths } from '../core/resource/file-paths.ts'
 import { resolveOptions } from '../core/resource/option-values.ts'
+import type { EffectiveResource } from '../core/resource/policy-facts.ts'
 import { idOf, type Resource, type ResourceKinds, secretsOf } from '../core/resource/resource.ts'
 import type { ReferenceSources } from '../core/security/references.ts'
 import type { Change, Store, StoreRecord } from '../core/store/store.ts'
@@ -22,6 +24,10 @@ export interface LiveResourcesOptions {
   store: Store
   kinds: ResourceKinds
   sources: ReferenceSources
+  /** Folder of the project: files in options are relative to it. */
+  root: string
+  /** Throws when the security policy refuses resources that are to be run. */
+  enforce(resources: readonly EffectiveResource[]): void
   /** The workers that run now. */
   workers: () => DeployWorker[]
   log: Logger
@@ -82,8 +88,16 @@ export class LiveResources {
     return diff(this.#resources(), wanted, secretsOf(this.#options.kinds))
   }
 
+  /** Resources with the options that workers would get. */
+  effective(resources: readonly Resource[]): Promise<EffectiveResource[]> {
+    return Promise.all(
+      resources.map(async resource => ({ resource, options: (await this.#resolved(resource)).options })),
+    )
+  }
+
   /** What the resources say that a worker is started with. */
-  async bootConfig(root: string): Promise<BootConfig> {
+  async bootConfig(): Promise<BootConfig> {
+    const { root } = this.#options
     const of = (kind: string) => this.#resources().filter(resource => resource.kind === kind)
     return {
       root,
@@ -94,8 +108,8 @@ export class LiveResources {
   }
 
   /**
-   * Makes the node run exactly these. Rejects with the error of the first that does not start; everything is as it
-   * was before then. `only`: leave alone what is not named.
+   * Makes the node run exactly these. Rejects with SIGNALBOX_POLICY_REFUSED, or with the error of the first that does
+   * not start; everything is as it was before then.
    */
   apply(
     wanted: readonly Resource[],
@@ -117,6 +131,8 @@ export class LiveResources {
 
   async #apply(wanted: readonly Resource[], ifRevisions: ReadonlyMap<string, number>): Promise<ChangeView[]> {
     const changes = this.diff(wanted)
+    const changed = wanted.filter(resource => changes.some(({ id }) => id === idOf(resource)))
+    this.#options.enforce(await this.effective(changed))
     const steps = await this.#steps(changes, wanted)
     await this.#run(steps)
     try {
@@ -132,7 +148,7 @@ export class LiveResources {
   /** What workers that start from now on are given: ports that were chosen stay. */
   async #refresh(steps: readonly Step[]): Promise<void> {
     const before = this.#current!
-    const next = await this.bootConfig(before.root)
+    const next = await this.bootConfig()
     const put = new Map(
       steps
         .filter(({ verb }) => verb === 'putChannel')
@@ -247,10 +263,10 @@ export class LiveResources {
 
   /** What a worker runs: references replaced, defaults filled in. */
   async #resolved({ kind, type, name, options, security }: Resource): Promise<EndpointConfig> {
-    const { kinds, sources } = this.#options
-    const what = `options of ${kind} ${name}`
-    const complete = await resolveOptions(kinds.schemaOf(kind, type)!, options, what, sources)
-    return { name, type, options: complete, ...(security && { security }) }
+    const { kinds, sources, root } = this.#options
+    const schema = kinds.schemaOf(kind, type)!
+    const complete = await resolveOptions(schema, options, `options of ${kind} ${name}`, sources)
+    return { name, type, options: withFilePaths(schema, complete, root), ...(security && { security }) }
   }
 }
 
