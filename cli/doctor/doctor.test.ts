@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -187,9 +187,9 @@ connections:
   - { name: erp, type: http, options: { url: 'http://erp', auth: { basic: { username: u, password: '${password}' } } } }
 `
   process.env.DOCTOR_KEY = 'x'.repeat(40)
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what the file says
+  const reference = (kind: string, name: string) => `\${${kind}:${name}}`
   await finds(
-    check('plain-secrets', project('${secret:ERP}', '${env:DOCTOR_KEY}')),
+    check('plain-secrets', project(reference('secret', 'ERP'), reference('env', 'DOCTOR_KEY'))),
     'ok',
     /none in plain text/,
   )
