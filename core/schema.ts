@@ -72,6 +72,7 @@ export function parseOptions<T>(
 function withFormats(ajv: Ajv): Ajv {
   addFormats(ajv)
   ajv.addKeyword({ keyword: 'secret', schemaType: 'boolean' })
+  ajv.addKeyword({ keyword: 'names', schemaType: 'string' })
   return ajv
 }
 

@@ -110,11 +110,12 @@ function addMeters(families: Families, from: MetricsSnapshot, kind: MeterKind): 
       [kind]: meter.name,
       ...(meter.transport !== undefined && { transport: meter.transport }),
     }
-    families.number('counter', messages, from, { ...labels, outcome: 'ok' }, meter.ok)
+    // A zero that nobody has counted to would be a lie.
+    if (meter.measured) families.number('counter', messages, from, { ...labels, outcome: 'ok' }, meter.ok)
     for (const [outcome, count] of Object.entries(meter.failed)) {
       families.number('counter', messages, from, { ...labels, outcome }, count)
     }
-    families.number('gauge', active, from, labels, meter.active)
+    if (meter.measured) families.number('gauge', active, from, labels, meter.active)
     if (kind === 'channel') families.number('counter', RECEIVED_BYTES, from, labels, meter.bytes)
     if (!meter.latency) continue
     const { count, sumMs, maxMs } = meter.latency

@@ -22,6 +22,8 @@ export interface MeterSnapshot {
   active: number
   bytes: number
   latency: HistogramSnapshot | undefined
+  /** Whether more than failures is counted. Of services only where somebody has asked for it. */
+  measured: boolean
 }
 
 /** Whether services are measured. Their failures are always counted; so is all of channels and connections. */
@@ -88,7 +90,8 @@ export class Meter {
   snapshot(): MeterSnapshot {
     const { kind, name, transport, ok, active, bytes } = this
     const failed = Object.fromEntries(this.#codes ?? [])
-    return { kind, name, transport, ok, failed, active, bytes, latency: this.#latency?.snapshot() }
+    const measured = kind !== 'service' || measuring || this.#latency !== undefined
+    return { kind, name, transport, ok, failed, active, bytes, latency: this.#latency?.snapshot(), measured }
   }
 }
 

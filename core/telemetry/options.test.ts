@@ -5,10 +5,12 @@ import { TelemetryOptions, telemetrySettings } from './options.ts'
 
 test('everything is off unless something is said', () => {
   const settings = telemetrySettings({}, {})
-  assert.deepEqual(
-    [settings.traces, settings.otlpMetrics, settings.measure, settings.prometheus],
-    [undefined, undefined, false, false],
-  )
+  assert.deepEqual([settings.traces, settings.otlpMetrics, settings.measure], [undefined, undefined, false])
+})
+
+test('services are measured for Prometheus when that is said', () => {
+  assert.equal(telemetrySettings({ metrics: { prometheus: true } }, {}).measure, true)
+  assert.equal(telemetrySettings({ metrics: { prometheus: false } }, {}).measure, false)
 })
 
 test('the standard environment switches on, options go before it, OTEL_SDK_DISABLED before all', () => {

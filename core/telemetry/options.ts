@@ -45,7 +45,12 @@ export const TelemetryOptions = Type.Object(
       Type.Object(
         {
           prometheus: Type.Optional(
-            Type.Boolean({ default: false, description: 'Offer the Prometheus text format.' }),
+            Type.Boolean({
+              default: false,
+              description:
+                'Measure services for /metrics: messages that went well, those in hand, and durations. All else that ' +
+                'is there is counted and offered in any case.',
+            }),
           ),
           endpoint: Type.Optional({
             ...Url,
@@ -90,7 +95,6 @@ export interface TelemetrySettings {
   traces: { endpoint: string | undefined; ratio: number | undefined; activeSpan: boolean } | undefined
   /** Latencies of services are measured when somebody wants metrics. */
   measure: boolean
-  prometheus: boolean
   otlpMetrics: { endpoint: string | undefined; intervalMs: number | undefined } | undefined
   logs: { level: string | undefined; pretty: boolean | undefined }
 }
@@ -107,7 +111,6 @@ export function telemetrySettings(
   const disabled = env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true'
   const tracing = !disabled && (traces.enabled ?? wanted(traces.endpoint, 'TRACES', env))
   const exporting = !disabled && wanted(metrics.endpoint, 'METRICS', env)
-  const prometheus = metrics.prometheus ?? false
   return {
     serviceName: env.OTEL_SERVICE_NAME || serviceName,
     traces: tracing
@@ -117,8 +120,7 @@ export function telemetrySettings(
           activeSpan: traces.activeSpan ?? false,
         }
       : undefined,
-    measure: prometheus || exporting,
-    prometheus,
+    measure: metrics.prometheus === true || exporting,
     otlpMetrics: exporting ? { endpoint: metrics.endpoint, intervalMs: metrics.intervalMs } : undefined,
     logs: { level: logs.level, pretty: logs.pretty },
   }
