@@ -39,7 +39,7 @@ export class ServiceRunner {
   run(envelope: Envelope): void | Promise<void> {
     const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
     const startedAt = measuring ? this.meter.begin() : 0
-    const observation = observer?.service(this.meter, envelope.context, invocation.cid)
+    const observation = observer?.service(this.meter, envelope.context, invocation.cid, startedAt)
     if (observation !== undefined) invocation.observation = observation
     let result: unknown
     try {
@@ -83,8 +83,8 @@ export class ServiceRunner {
     const violations = this.#output?.(value)
     if (violations) throw invalid('SIGNALBOX_OUTPUT_INVALID', `output of ${this.name}`, violations)
     envelope.resolve(value, invocation.head)
-    if (startedAt !== 0) this.meter.end(startedAt)
-    observation?.end({ bytes: envelope.bytes || undefined, body: envelope.payload })
+    const endMs = startedAt === 0 ? undefined : this.meter.end(startedAt)
+    observation?.end({ endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
   }
 
   #fail(
@@ -95,9 +95,10 @@ export class ServiceRunner {
     thrown: unknown,
   ): void {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+    let endMs: number | undefined
     if (startedAt === 0) this.meter.fail(error.code)
-    else this.meter.end(startedAt, error.code)
-    observation?.end({ error, bytes: envelope.bytes || undefined, body: envelope.payload })
+    else endMs = this.meter.end(startedAt, error.code)
+    observation?.end({ error, endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
     // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
     if (error.status >= 500 && envelope.cancelled === undefined) {
       invocation.log.error({ code: error.code, err: error }, 'service failed')

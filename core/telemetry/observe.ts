@@ -18,6 +18,8 @@ export interface Outcome {
   status?: number | undefined
   bytes?: number | undefined
   body?: unknown
+  /** When, by `performance.now()`, where that is known already. */
+  endMs?: number | undefined
 }
 
 /** A call on a connection. */
@@ -30,10 +32,13 @@ export interface ConnectionCall {
   options: Record<string, unknown> | undefined
 }
 
-/** What the hooks see of whoever looks. */
+/**
+ * What the hooks see of whoever looks. `startMs` is the time by `performance.now()`, 0 where it is not known.
+ * Undefined: nobody looks at this message; what follows belongs to the trace that it came with.
+ */
 export interface Observer {
-  channel(meter: Meter, message: Inbound, cid: string): Observation
-  service(meter: Meter, context: MessageContext, cid: string): Observation
+  channel(meter: Meter, message: Inbound, cid: string, startMs: number): Observation
+  service(meter: Meter, context: MessageContext, cid: string, startMs: number): Observation | undefined
   connection(meter: Meter, call: ConnectionCall): Observation
 }
 
@@ -60,13 +65,15 @@ type Subject = Pick<TailEvent, 'kind' | 'cid' | 'from' | 'to'>
 export class Observation {
   readonly #trace: string | undefined
   readonly #span: BusSpan | undefined
-  readonly #subject: Subject
-  readonly #startedAt = performance.now()
+  /** For those who tail; undefined when nobody did as it began. */
+  readonly #subject: Subject | undefined
+  readonly #startedAt: number
 
-  constructor(trace: string | undefined, span: BusSpan | undefined, subject: Subject) {
+  constructor(trace: string | undefined, span: BusSpan | undefined, subject: Subject | undefined) {
     this.#trace = trace
     this.#span = span
     this.#subject = subject
+    this.#startedAt = subject === undefined ? 0 : performance.now()
   }
 
   /** The trace that what follows from this message belongs to. Made when it is asked for. */
@@ -80,15 +87,18 @@ export class Observation {
   }
 
   end(outcome: Outcome): void {
-    this.#span?.end(outcome.error, outcome.status)
-    if (!tailHub.listening) return
+    this.#span?.end(outcome.error, outcome.status, outcome.endMs)
+    if (this.#subject !== undefined && tailHub.listening) this.#told(this.#subject, outcome)
+  }
+
+  #told(subject: Subject, outcome: Outcome): void {
     const outcomeCode = outcome.error?.code ?? 'ok'
     const durationMs = performance.now() - this.#startedAt
     const { bytes, body } = outcome
     tailHub.emit(
       {
-        ...this.#subject,
-        event: endOf(this.#subject.kind, outcome),
+        ...subject,
+        event: endOf(subject.kind, outcome),
         at: Date.now(),
         outcome: outcomeCode,
         durationMs,
@@ -106,39 +116,44 @@ function endOf(kind: TailEvent['kind'], { error }: Outcome): TailEvent['event'] 
 }
 
 const busObserver: Observer = {
-  channel(meter, message, cid) {
+  channel(meter, message, cid, startMs) {
     const trace = joinTrace(message.traceparent, message.headers.tracestate)
-    const span = tracer?.channel(meter.name, meter.transport!, message, cid, trace)
-    const subject: Subject = {
-      kind: 'channel',
-      cid,
-      from: `channel/${meter.transport}/${meter.name}`,
-      to: message.target,
-    }
-    if (tailHub.listening) {
-      tailHub.emit(
-        {
-          ...subject,
-          event: 'received',
-          at: Date.now(),
-          outcome: undefined,
-          durationMs: undefined,
-          bytes: message.bytes,
-        },
-        message.payload,
-      )
-    }
-    return new Observation(trace, span, subject)
+    const span = tracer?.channel(meter.name, meter.transport!, message, cid, trace, startMs)
+    return new Observation(trace, span, tailHub.listening ? received(meter, message, cid) : undefined)
   },
-  service(meter, context, cid) {
-    const span = tracer?.service(meter.name, cid, context.trace)
-    const channel = (context.origin as Origin | undefined)?.channel
-    const from = channel && `channel/${channel.transport}/${channel.name}`
-    return new Observation(context.trace, span, { kind: 'service', cid, from, to: `service/${meter.name}` })
+  service(meter, context, cid, startMs) {
+    const span = tracer?.service(meter.name, cid, context.trace, startMs)
+    if (tailHub.listening) return new Observation(context.trace, span, handling(meter, context, cid))
+    return span && new Observation(context.trace, span, undefined)
   },
   connection(meter, call) {
     const span = tracer?.connection(meter.name, meter.transport!, call)
     const to = `connection/${meter.transport}/${meter.name}`
-    return new Observation(call.trace, span, { kind: 'connection', cid: call.cid, from: undefined, to })
+    const subject: Subject = { kind: 'connection', cid: call.cid, from: undefined, to }
+    return new Observation(call.trace, span, tailHub.listening ? subject : undefined)
   },
+}
+
+/** Tells those who tail that a message came in. */
+function received(meter: Meter, message: Inbound, cid: string): Subject {
+  const from = `channel/${meter.transport}/${meter.name}`
+  const subject: Subject = { kind: 'channel', cid, from, to: message.target }
+  tailHub.emit(
+    {
+      ...subject,
+      event: 'received',
+      at: Date.now(),
+      outcome: undefined,
+      durationMs: undefined,
+      bytes: message.bytes,
+    },
+    message.payload,
+  )
+  return subject
+}
+
+function handling(meter: Meter, context: MessageContext, cid: string): Subject {
+  const channel = (context.origin as Origin | undefined)?.channel
+  const from = channel && `channel/${channel.transport}/${channel.name}`
+  return { kind: 'service', cid, from, to: `service/${meter.name}` }
 }

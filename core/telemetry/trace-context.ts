@@ -40,3 +40,11 @@ export function splitTrace(
     state: trace.length > PARENT_LENGTH + 1 ? trace.slice(PARENT_LENGTH + 1) : undefined,
   }
 }
+
+/** The flag that says the trace is kept, of a trace of the bus. Cheap: it is asked for every message. */
+export function isSampled(trace: string): boolean {
+  if (trace.length < PARENT_LENGTH) return false
+  const digit = trace.charCodeAt(PARENT_LENGTH - 1)
+  // 0 to 9, or a to f, whose codes are odd where the digits are even.
+  return digit <= 57 ? (digit & 1) === 1 : (digit & 1) === 0
+}
