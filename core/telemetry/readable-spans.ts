@@ -4,6 +4,8 @@ import {
   createTraceState,
   type HrTime,
   type SpanContext,
+  type SpanKind,
+  type SpanStatus,
   SpanStatusCode,
   TraceFlags,
 } from '@opentelemetry/api'
@@ -19,55 +21,62 @@ export interface Source {
   settled(counts: SettledSpans): void
 }
 
-interface BusReadableSpan extends ReadableSpan {
-  source: Source
-}
-
 const SCOPE = { name: 'signalbox' }
 const NONE: never[] = []
+const UNSET = { code: SpanStatusCode.UNSET }
 
-/** The span of a record; `originMs` is when its clock was 0. */
-export function spanOf(record: SpanRecord, originMs: number, source: Source): BusReadableSpan {
-  const { template, traceId, failure } = record
-  const common = {
-    traceId,
-    traceFlags: TraceFlags.SAMPLED,
-    ...(record.state !== '' && { traceState: createTraceState(record.state) }),
+/** The span of a record. */
+export class RecordedReadableSpan implements ReadableSpan {
+  readonly source: Source
+  readonly name: string
+  readonly kind: SpanKind
+  readonly parentSpanContext?: SpanContext
+  readonly startTime: HrTime
+  readonly endTime: HrTime
+  readonly duration: HrTime
+  readonly status: SpanStatus
+  readonly attributes: Attributes
+  readonly links = NONE
+  readonly events = NONE
+  readonly ended = true
+  readonly instrumentationScope = SCOPE
+  readonly droppedAttributesCount = 0
+  readonly droppedEventsCount = 0
+  readonly droppedLinksCount = 0
+  readonly #context: SpanContext
+
+  /** `originMs` is when the clock of the record was 0. */
+  constructor(record: SpanRecord, originMs: number, source: Source) {
+    const { template, traceId, spanId, parentId, startMs, endMs, failure } = record
+    const traceFlags = TraceFlags.SAMPLED
+    this.source = source
+    this.name = template.name
+    this.kind = template.kind
+    this.#context = { traceId, spanId, traceFlags }
+    if (record.state !== '') this.#context.traceState = createTraceState(record.state)
+    if (parentId !== '') this.parentSpanContext = { traceId, spanId: parentId, traceFlags, isRemote: true }
+    this.startTime = hrTime(originMs + startMs)
+    this.endTime = hrTime(originMs + endMs)
+    this.duration = hrTime(Math.max(0, endMs - startMs))
+    this.status = failure === undefined ? UNSET : { code: SpanStatusCode.ERROR, message: failure }
+    this.attributes = attributesOf(record)
   }
-  const context: SpanContext = { ...common, spanId: record.spanId }
-  return {
-    source,
-    name: template.name,
-    kind: template.kind,
-    spanContext: () => context,
-    ...(record.parentId !== '' && {
-      parentSpanContext: { ...common, spanId: record.parentId, isRemote: true },
-    }),
-    startTime: hrTime(originMs + record.startMs),
-    endTime: hrTime(originMs + record.endMs),
-    duration: hrTime(Math.max(0, record.endMs - record.startMs)),
-    status:
-      failure === undefined
-        ? { code: SpanStatusCode.UNSET }
-        : { code: SpanStatusCode.ERROR, message: failure },
-    attributes: attributesOf(record),
-    links: NONE,
-    events: NONE,
-    ended: true,
-    resource: source.resource,
-    instrumentationScope: SCOPE,
-    droppedAttributesCount: 0,
-    droppedEventsCount: 0,
-    droppedLinksCount: 0,
+
+  get resource(): Resource {
+    return this.source.resource
+  }
+
+  spanContext(): SpanContext {
+    return this.#context
   }
 }
 
 function attributesOf({ template, values }: SpanRecord): Attributes {
   const attributes: Attributes = { ...template.attributes }
-  template.keys.forEach((key, i) => {
+  for (let i = 0; i < values.length; i++) {
     const value = values[i]
-    if (value !== undefined) attributes[key] = value
-  })
+    if (value !== undefined) attributes[template.keys[i]!] = value
+  }
   return attributes
 }
 
@@ -88,11 +97,11 @@ export class SettlingExporter implements SpanExporter {
     try {
       this.#exporter.export(spans, result => {
         // ExportResultCode.SUCCESS is 0.
-        settle(spans as BusReadableSpan[], result.code === 0)
+        settle(spans as RecordedReadableSpan[], result.code === 0)
         done(result)
       })
     } catch (error) {
-      settle(spans as BusReadableSpan[], false)
+      settle(spans as RecordedReadableSpan[], false)
       throw error
     }
   }
@@ -106,7 +115,7 @@ export class SettlingExporter implements SpanExporter {
   }
 }
 
-function settle(spans: readonly BusReadableSpan[], exported: boolean): void {
+function settle(spans: readonly RecordedReadableSpan[], exported: boolean): void {
   const bySource = new Map<Source, number>()
   for (const { source } of spans) bySource.set(source, (bySource.get(source) ?? 0) + 1)
   for (const [source, count] of bySource) {

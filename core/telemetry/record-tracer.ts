@@ -25,7 +25,7 @@ import {
 } from './span-attributes.ts'
 import type { SpanRecord, SpanTemplate, SpanValue } from './span-batch.ts'
 import type { SpanOutbox } from './span-outbox.ts'
-import { isSampled, splitTrace } from './trace-context.ts'
+import { isSampled, partsOf } from './trace-context.ts'
 import { newSpanId, newTraceId } from './trace-ids.ts'
 import { UnsampledRoot } from './unsampled-root.ts'
 
@@ -151,13 +151,19 @@ class RecordedSpan implements BusSpan, SpanRecord {
     values: SpanValue[],
     startMs: number,
   ) {
-    const parent = splitTrace(trace)
     this.#outbox = outbox
     this.template = template
-    this.traceId = parent?.traceId ?? newTraceId()
     this.spanId = newSpanId()
-    this.parentId = parent?.spanId ?? ''
-    this.state = parent?.state ?? ''
+    if (trace === '') {
+      this.traceId = newTraceId()
+      this.parentId = ''
+      this.state = ''
+    } else {
+      const { traceId, spanId, state } = partsOf(trace)
+      this.traceId = traceId
+      this.parentId = spanId
+      this.state = state
+    }
     this.startMs = startMs === 0 ? performance.now() : startMs
     this.values = values
   }

@@ -19,7 +19,7 @@ import { createLogger } from './log.ts'
 import { speakTo, traceExporter } from './open-telemetry.ts'
 import type { TelemetrySettings } from './options.ts'
 import { positive } from './options.ts'
-import { SettlingExporter, type Source, spanOf } from './readable-spans.ts'
+import { RecordedReadableSpan, SettlingExporter, type Source } from './readable-spans.ts'
 import { MAX_BATCH, type PackedSpans, type SpanTemplate, unpackSpans } from './span-batch.ts'
 import { maxQueuedSpans } from './span-outbox.ts'
 
@@ -74,7 +74,8 @@ function addSource(worker: string, port: MessagePort): void {
   const source: Source = { resource, settled: counts => port.postMessage(counts) }
   const known = new Map<number, SpanTemplate>()
   const receive = (packed: PackedSpans) => {
-    for (const record of unpackSpans(packed, known)) processor.onEnd(spanOf(record, packed.originMs, source))
+    for (const record of unpackSpans(packed, known))
+      processor.onEnd(new RecordedReadableSpan(record, packed.originMs, source))
   }
   receivers.set(port, receive)
   port.on('message', receive)
