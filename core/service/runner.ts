@@ -39,15 +39,15 @@ export class ServiceRunner {
   run(envelope: Envelope): void | Promise<void> {
     const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
     const startedAt = measuring ? this.meter.begin() : 0
-    const observation = observer?.service(this.meter, envelope.context, invocation.cid, startedAt)
+    const observation = observer?.service(this.meter, envelope.context, invocation, startedAt)
     if (observation !== undefined) invocation.observation = observation
     let result: unknown
     try {
       const violations = this.#input?.(envelope.payload)
       if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
       const service = createService(this.type, invocation)
-      if (observation === undefined) result = service.handle(envelope.payload)
-      else result = observation.within(() => service.handle(envelope.payload))
+      if (observation?.active) result = observation.within(() => service.handle(envelope.payload))
+      else result = service.handle(envelope.payload)
       if (!isThenable(result)) {
         this.#answer(envelope, invocation, startedAt, observation, result)
         return

@@ -7,8 +7,8 @@ import type { ConnectionCall } from './observe.ts'
 export interface BusSpan {
   /** The trace context of what follows from it. */
   readonly trace: string
-  /** Runs `handle` with this span as the active one of OpenTelemetry, where that is switched on. */
-  within<T>(handle: () => T): T
+  /** Runs `handle` with this span as the active one of OpenTelemetry; absent where that is not switched on. */
+  readonly within?: (<T>(handle: () => T) => T) | undefined
   /** `endMs`: the time by `performance.now()`, where it is known already. */
   end(error: SignalboxError | undefined, status: number | undefined, endMs?: number): void
 }
@@ -26,6 +26,12 @@ export interface BusTracer {
     trace: string | undefined,
     startMs?: number,
   ): BusSpan | undefined
-  service(name: string, cid: string, trace: string | undefined, startMs?: number): BusSpan | undefined
+  /** The cid is asked for only when there is a span. */
+  service(
+    name: string,
+    about: { readonly cid: string },
+    trace: string | undefined,
+    startMs?: number,
+  ): BusSpan | undefined
   connection(name: string, transport: string, call: ConnectionCall): BusSpan | undefined
 }

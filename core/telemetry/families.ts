@@ -180,7 +180,7 @@ function addTraces(families: Families, from: MetricsSnapshot): void {
   const { traces } = from
   if (!traces) return
   const roots = {
-    name: 'signalbox.traces',
+    name: 'signalbox.trace.started',
     unit: '{trace}',
     help: 'Traces that began here: kept, or not sampled because of the ratio, the limit per second or a full queue.',
   }
@@ -190,14 +190,14 @@ function addTraces(families: Families, from: MetricsSnapshot): void {
   if (!traces.spans) return
   const { queued, ...settled } = traces.spans
   const spans = {
-    name: 'signalbox.spans',
+    name: 'signalbox.trace.spans',
     unit: '{span}',
     help: 'Spans by outcome: exported, failed at the collector, or dropped because the queue was full.',
   }
   for (const [outcome, count] of Object.entries(settled)) {
     families.number('counter', spans, from, { outcome }, count)
   }
-  const waiting = { name: 'signalbox.spans.queued', unit: '{span}', help: 'Spans that are not exported yet.' }
+  const waiting = { name: 'signalbox.trace.queued', unit: '{span}', help: 'Spans that are not exported yet.' }
   families.number('gauge', waiting, from, {}, queued)
 }
 

@@ -38,7 +38,12 @@ export interface ConnectionCall {
  */
 export interface Observer {
   channel(meter: Meter, message: Inbound, cid: string, startMs: number): Observation
-  service(meter: Meter, context: MessageContext, cid: string, startMs: number): Observation | undefined
+  service(
+    meter: Meter,
+    context: MessageContext,
+    about: { readonly cid: string },
+    startMs: number,
+  ): Observation | undefined
   connection(meter: Meter, call: ConnectionCall): Observation
 }
 
@@ -81,9 +86,13 @@ export class Observation {
     return this.#span === undefined ? this.#trace : this.#span.trace
   }
 
-  /** Runs `handle` with the span as the active one of OpenTelemetry, where that is switched on. */
+  /** Whether the span is to be the active one of OpenTelemetry: then the service runs {@link within} it. */
+  get active(): boolean {
+    return this.#span?.within !== undefined
+  }
+
   within<T>(handle: () => T): T {
-    return this.#span === undefined ? handle() : this.#span.within(handle)
+    return this.#span?.within === undefined ? handle() : this.#span.within(handle)
   }
 
   end(outcome: Outcome): void {
@@ -121,9 +130,9 @@ const busObserver: Observer = {
     const span = tracer?.channel(meter.name, meter.transport!, message, cid, trace, startMs)
     return new Observation(trace, span, tailHub.listening ? received(meter, message, cid) : undefined)
   },
-  service(meter, context, cid, startMs) {
-    const span = tracer?.service(meter.name, cid, context.trace, startMs)
-    if (tailHub.listening) return new Observation(context.trace, span, handling(meter, context, cid))
+  service(meter, context, about, startMs) {
+    const span = tracer?.service(meter.name, about, context.trace, startMs)
+    if (tailHub.listening) return new Observation(context.trace, span, handling(meter, context, about.cid))
     return span && new Observation(context.trace, span, undefined)
   },
   connection(meter, call) {

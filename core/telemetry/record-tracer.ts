@@ -90,7 +90,7 @@ export class RecordTracer implements BusTracer {
     return new RecordedSpan(this.#outbox, template, parent, values, startMs)
   }
 
-  service(name: string, cid: string, trace: string | undefined, startMs = 0) {
+  service(name: string, about: { readonly cid: string }, trace: string | undefined, startMs = 0) {
     const parent = this.#decide(trace)
     if (typeof parent !== 'string') return parent
     const template = this.#template(name, () => ({
@@ -99,7 +99,7 @@ export class RecordTracer implements BusTracer {
       attributes: { 'rpc.system': 'signalbox', 'rpc.service': name, 'rpc.method': 'handle' },
       keys: PLAIN_KEYS,
     }))
-    return new RecordedSpan(this.#outbox, template, parent, [cid], startMs)
+    return new RecordedSpan(this.#outbox, template, parent, [about.cid], startMs)
   }
 
   connection(name: string, transport: string, call: ConnectionCall) {
@@ -171,10 +171,6 @@ class RecordedSpan implements BusSpan, SpanRecord {
   get trace(): string {
     const head = `00-${this.traceId}-${this.spanId}-01`
     return this.state === '' ? head : `${head} ${this.state}`
-  }
-
-  within<T>(handle: () => T): T {
-    return handle()
   }
 
   end(error: SignalboxError | undefined, status: number | undefined, endMs = 0): void {

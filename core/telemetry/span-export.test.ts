@@ -50,7 +50,7 @@ test('records leave as spans of OpenTelemetry, the last ones when the thread is 
   outbox.connect(port)
   const before = Date.now()
   const outer = tracer.channel('public', 'http', request, 'c1', undefined)!
-  const inner = tracer.service('orders', 'c1', outer.trace)!
+  const inner = tracer.service('orders', { cid: 'c1' }, outer.trace)!
   const call = { cid: 'c1', trace: inner.trace, operation: 'send', endpoint: 'amqp://mq:5672', options: {} }
   const sent = tracer.connection('mq', 'amqp', { ...call, kind: 'producer' })!
   const failure = new SignalboxError('SIGNALBOX_NOT_CONNECTED', 'gone')
@@ -109,13 +109,13 @@ test('the worker is told what was exported, and what the collector refused', asy
   const { spans, outbox, tracer } = exporting(collector.url)
   t.after(() => spans.stop())
   outbox.connect(spans.connect('0')!)
-  tracer.service('a', 'c', undefined)!.end(undefined, undefined)
+  tracer.service('a', { cid: 'c' }, undefined)!.end(undefined, undefined)
   await until('one exported', () => outbox.counts.exported === 1)
   await collector.close()
   const { url, close } = await startRefusing(new URL(collector.url).port)
   t.after(close)
   assert.equal(url, collector.url)
-  tracer.service('a', 'c', undefined)!.end(undefined, undefined)
+  tracer.service('a', { cid: 'c' }, undefined)!.end(undefined, undefined)
   await until('one failed', () => outbox.counts.failed === 1)
   assert.deepEqual(outbox.counts, { exported: 1, failed: 1, dropped: 0, queued: 0 })
 })
@@ -142,7 +142,7 @@ test('a thread that dies is started again, and takes spans on a new port', async
   await once(port, 'close')
   await restarted.promise
   outbox.connect(spans.connect('0')!)
-  tracer.service('later', 'c', undefined)!.end(undefined, undefined)
+  tracer.service('later', { cid: 'c' }, undefined)!.end(undefined, undefined)
   await until('the later span', () => outbox.counts.exported === 1)
   assert.deepEqual(
     spansOf(collector.received).map(({ name }) => name),
@@ -158,7 +158,7 @@ test('a collector that does not answer delays the stop for no more than a while'
   const { port } = server.address() as { port: number }
   const { spans, outbox, tracer } = exporting(`http://127.0.0.1:${port}`)
   outbox.connect(spans.connect('0')!)
-  tracer.service('a', 'c', undefined)!.end(undefined, undefined)
+  tracer.service('a', { cid: 'c' }, undefined)!.end(undefined, undefined)
   outbox.flush()
   await spans.stop()
   assert.equal(spans.connect('0'), undefined)

@@ -25,7 +25,7 @@ function tracing(maxQueued: number) {
   const outbox = new SpanOutbox(maxQueued)
   const sampler = new RootSampler(1, undefined, () => outbox.full)
   const tracer = new RecordTracer(outbox, sampler)
-  const span = (name: string, trace?: string) => tracer.service(name, 'c', trace)!
+  const span = (name: string, trace?: string) => tracer.service(name, { cid: 'c' }, trace)!
   return { outbox, sampler, span }
 }
 

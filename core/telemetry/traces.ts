@@ -63,14 +63,14 @@ export class OpenTelemetryTracer implements BusTracer {
     )
   }
 
-  service(name: string, cid: string, trace: string | undefined) {
+  service(name: string, about: { readonly cid: string }, trace: string | undefined) {
     const parent = this.#parentOf(trace)
     if (parent === undefined) return this.#unsampled(trace)
     const attributes = {
       'rpc.system': 'signalbox',
       'rpc.service': name,
       'rpc.method': 'handle',
-      'signalbox.cid': cid,
+      'signalbox.cid': about.cid,
     }
     return this.#start(`service handle ${name}`, SpanKind.INTERNAL, attributes, parent)
   }
@@ -116,23 +116,20 @@ export class OpenTelemetryTracer implements BusTracer {
 class SampledSpan implements BusSpan {
   readonly #span: Span
   readonly #kind: SpanKind
-  readonly #activeSpan: boolean
+  readonly within: BusSpan['within']
 
   constructor(span: Span, kind: SpanKind, activeSpan: boolean) {
     this.#span = span
     this.#kind = kind
-    this.#activeSpan = activeSpan
+    this.within = activeSpan
+      ? handle => activeContext.with(api.setSpan(ROOT_CONTEXT, span), handle)
+      : undefined
   }
 
   get trace(): string {
     const { traceId, spanId, traceFlags, traceState } = this.#span.spanContext()
     const head = `00-${traceId}-${spanId}-0${traceFlags & SAMPLED}`
     return traceState === undefined ? head : `${head} ${traceState.serialize()}`
-  }
-
-  within<T>(handle: () => T): T {
-    if (!this.#activeSpan) return handle()
-    return activeContext.with(api.setSpan(ROOT_CONTEXT, this.#span), handle)
   }
 
   end(error: SignalboxError | undefined, status: number | undefined): void {

@@ -11,9 +11,5 @@ export class UnsampledRoot implements BusSpan {
     return this.#trace
   }
 
-  within<T>(handle: () => T): T {
-    return handle()
-  }
-
   end(): void {}
 }
