@@ -10,6 +10,7 @@ import type { BusSpan, BusTracer } from './bus-tracer.ts'
 import type { Meter } from './meters.ts'
 import { type TailEvent, TailHub } from './tail.ts'
 import { joinTrace } from './trace-context.ts'
+import { UnsampledRoot } from './unsampled-root.ts'
 
 /** How an observed message ended. */
 export interface Outcome {
@@ -37,7 +38,7 @@ export interface ConnectionCall {
  * Undefined: nobody looks at this message; what follows belongs to the trace that it came with.
  */
 export interface Observer {
-  channel(meter: Meter, message: Inbound, cid: string, startMs: number): Observation
+  channel(meter: Meter, message: Inbound, cid: string, startMs: number): Observation | undefined
   service(
     meter: Meter,
     context: MessageContext,
@@ -67,7 +68,16 @@ function refresh(): void {
 type Subject = Pick<TailEvent, 'kind' | 'cid' | 'from' | 'to'>
 
 /** One message under observation. */
-export class Observation {
+export interface Observation {
+  /** The trace that what follows from this message belongs to. Made when it is asked for. */
+  readonly trace: string | undefined
+  /** Whether the span is to be the active one of OpenTelemetry: then the service runs {@link within} it. */
+  readonly active: boolean
+  within<T>(handle: () => T): T
+  end(outcome: Outcome): void
+}
+
+class Observed implements Observation {
   readonly #trace: string | undefined
   readonly #span: BusSpan | undefined
   /** For those who tail; undefined when nobody did as it began. */
@@ -81,12 +91,10 @@ export class Observation {
     this.#startedAt = subject === undefined ? 0 : performance.now()
   }
 
-  /** The trace that what follows from this message belongs to. Made when it is asked for. */
   get trace(): string | undefined {
     return this.#span === undefined ? this.#trace : this.#span.trace
   }
 
-  /** Whether the span is to be the active one of OpenTelemetry: then the service runs {@link within} it. */
   get active(): boolean {
     return this.#span?.within !== undefined
   }
@@ -128,19 +136,26 @@ const busObserver: Observer = {
   channel(meter, message, cid, startMs) {
     const trace = joinTrace(message.traceparent, message.headers.tracestate)
     const span = tracer?.channel(meter.name, meter.transport!, message, cid, trace, startMs)
-    return new Observation(trace, span, tailHub.listening ? received(meter, message, cid) : undefined)
+    if (tailHub.listening) return new Observed(trace, span, received(meter, message, cid))
+    return observed(trace, span)
   },
   service(meter, context, about, startMs) {
     const span = tracer?.service(meter.name, about, context.trace, startMs)
-    if (tailHub.listening) return new Observation(context.trace, span, handling(meter, context, about.cid))
-    return span && new Observation(context.trace, span, undefined)
+    if (tailHub.listening) return new Observed(context.trace, span, handling(meter, context, about.cid))
+    return observed(context.trace, span)
   },
   connection(meter, call) {
     const span = tracer?.connection(meter.name, meter.transport!, call)
     const to = `connection/${meter.transport}/${meter.name}`
     const subject: Subject = { kind: 'connection', cid: call.cid, from: undefined, to }
-    return new Observation(call.trace, span, tailHub.listening ? subject : undefined)
+    return new Observed(call.trace, span, tailHub.listening ? subject : undefined)
   },
+}
+
+/** While nobody tails: the span is all there is to observe, and a trace that is not kept has none to end. */
+function observed(trace: string | undefined, span: BusSpan | undefined): Observation | undefined {
+  if (span instanceof UnsampledRoot) return span
+  return span && new Observed(trace, span, undefined)
 }
 
 /** Tells those who tail that a message came in. */
