@@ -42,7 +42,7 @@ export class ServiceRunner {
   run(envelope: Envelope): void | Promise<void> {
     const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
     const startedAt = measuring ? this.meter.begin() : 0
-    const observation = observer?.service(this.meter, envelope.context, invocation.cid)
+    const observation = observer?.service(this.meter, envelope.context, invocation, startedAt)
     if (observation !== undefined) invocation.observation = observation
     let result: unknown
     try {
@@ -50,8 +50,8 @@ export class ServiceRunner {
       if (violations) invocation.payload = this.#readTexts(envelope, violations)
       const { payload } = invocation
       const service = createService(this.type, invocation)
-      if (observation === undefined) result = service.handle(payload)
-      else result = observation.within(() => service.handle(payload))
+      if (observation?.active) result = observation.within(() => service.handle(payload))
+      else result = service.handle(payload)
       if (!isThenable(result)) {
         this.#answer(envelope, invocation, startedAt, observation, result)
         return
@@ -98,8 +98,8 @@ export class ServiceRunner {
     const violations = this.#output?.(value)
     if (violations) throw invalid('SIGNALBOX_OUTPUT_INVALID', `output of ${this.name}`, violations)
     envelope.resolve(value, invocation.head)
-    if (startedAt !== 0) this.meter.end(startedAt)
-    observation?.end({ bytes: envelope.bytes || undefined, body: envelope.payload })
+    const endMs = startedAt === 0 ? undefined : this.meter.end(startedAt)
+    observation?.end({ endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
   }
 
   #fail(
@@ -110,9 +110,10 @@ export class ServiceRunner {
     thrown: unknown,
   ): void {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+    let endMs: number | undefined
     if (startedAt === 0) this.meter.fail(error.code)
-    else this.meter.end(startedAt, error.code)
-    observation?.end({ error, bytes: envelope.bytes || undefined, body: envelope.payload })
+    else endMs = this.meter.end(startedAt, error.code)
+    observation?.end({ error, endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
     // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
     if (error.status >= 500 && envelope.cancelled === undefined) {
       invocation.log.error({ code: error.code, err: error }, 'service failed')

@@ -57,13 +57,15 @@ export class Meter {
     return performance.now()
   }
 
-  /** A message is settled; `code` is that of the error it failed with. */
-  end(startedAt: number, code?: string): void {
+  /** A message is settled; `code` is that of the error it failed with. Returns the time, as {@link begin}. */
+  end(startedAt: number, code?: string): number {
+    const now = performance.now()
     this.active--
     this.#latency ??= new Histogram()
-    this.#latency.record(performance.now() - startedAt)
+    this.#latency.record(now - startedAt)
     if (code === undefined) this.ok++
     else this.fail(code)
+    return now
   }
 
   /** Counts a failure, also of a message that is not measured. */
