@@ -54,12 +54,3 @@ export interface DeliveredMessage {
   headers: Readonly<Record<string, string>>
   content: Uint8Array
 }
-
-/** Answers, by operation. */
-export interface LogReplies {
-  publish: Receipt[]
-  take: DeliveredMessage[]
-  /** Those whose lease had ended. */
-  settle: Lease[]
-  fail: 'delayed' | 'dead'
-}
