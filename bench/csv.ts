@@ -1,0 +1,129 @@
+/** CSV to objects, streaming, beside udsv, Papa Parse and csv-parse: from pieces of 64 KiB to the last record. */
+import { Readable } from 'node:stream'
+import { parse as csvParse } from 'csv-parse'
+import Papa from 'papaparse'
+import { inferSchema, initParser } from 'udsv'
+import { csv } from '../core/message/csv.ts'
+import { medians, QUICK } from './measure.ts'
+import type { BenchRow } from './row.ts'
+
+const RECORDS = QUICK ? 2_000 : 40_000
+const PIECE_BYTES = 64 * 1024
+const LIMITS = { maxDepth: 64, maxElements: 1e9 }
+const TYPES = { id: 'integer', amount: 'number', paid: 'boolean' } as const
+const typed = Object.fromEntries(Object.entries(TYPES).map(([name, type]) => [name, { type }]))
+
+/** Runs through a table and returns how many records there were. */
+type Run = (pieces: readonly Buffer[], text: string) => number | Promise<number>
+
+/** 12 columns as texts, a table without quotes and one where every record has two quoted fields. */
+export async function run(): Promise<BenchRow[]> {
+  const plain = table(index => `Street ${index % 97}`)
+  const quoted = table(index => `"Street ${index % 97}, ""Old Town"""`)
+  const texts = {
+    signalbox: own,
+    udsv: udsvObjects('stringObjs'),
+    papaparse: papa,
+    'csv-parse': csvParseObjects,
+  }
+  const types = { signalbox: ownTyped, udsv: udsvObjects('typedObjs') }
+  const goal = 'at least 0.8 of udsv'
+  return [
+    await row('CSV to objects, streaming', plain, texts, goal),
+    await row('CSV to objects, streaming, with quotes', quoted, texts, goal),
+    // No goal: udsv takes what is not of the type for null or NaN, without a check.
+    await row('CSV to objects with types, streaming', plain, types),
+    await row('objects to CSV', plain, { signalbox: build, papaparse: unparse }, 'at least 1x papaparse'),
+  ]
+}
+
+const own: Run = async pieces => {
+  let count = 0
+  for await (const _ of csv.split!(pieces, LIMITS)) count++
+  return count
+}
+
+const ownTyped: Run = async pieces => {
+  let count = 0
+  for await (const _ of csv.split!(pieces, LIMITS, { columns: typed })) count++
+  return count
+}
+
+function udsvObjects(output: 'stringObjs' | 'typedObjs'): Run {
+  return (pieces, text) => {
+    const parser = initParser(inferSchema(text.slice(0, 10_000)))
+    const decoder = new TextDecoder()
+    let count = 0
+    const each = () => {
+      count++
+      return true
+    }
+    const objects = parser[output] as typeof parser.stringObjs
+    for (const piece of pieces) parser.chunk(decoder.decode(piece, { stream: true }), objects as never, each)
+    parser.end()
+    return count
+  }
+}
+
+const papa: Run = pieces =>
+  new Promise((resolve, reject) => {
+    const stream = Papa.parse(Papa.NODE_STREAM_INPUT, { header: true })
+    let count = 0
+    stream
+      .on('data', () => count++)
+      .on('end', () => resolve(count))
+      .on('error', reject)
+    Readable.from(pieces).pipe(stream)
+  })
+
+const csvParseObjects: Run = async pieces => {
+  let count = 0
+  for await (const _ of Readable.from(pieces).pipe(csvParse({ columns: true }))) count++
+  return count
+}
+
+let built: { text: string; records: unknown[] } | undefined
+function recordsOf(text: string): unknown[] {
+  if (built?.text !== text) built = { text, records: csv.parse(Buffer.from(text), LIMITS) as unknown[] }
+  return built.records
+}
+
+const build: Run = (_, text) => csv.build(recordsOf(text)).toString().length && RECORDS
+const unparse: Run = (_, text) => Papa.unparse(recordsOf(text)).length && RECORDS
+
+async function row(name: string, text: string, runs: Record<string, Run>, goal?: string): Promise<BenchRow> {
+  const bytes = Buffer.from(text)
+  const pieces: Buffer[] = []
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) pieces.push(bytes.subarray(at, at + PIECE_BYTES))
+  const { signalbox, ...peers } = await medians(runs, async (subject, subjectName) => {
+    globalThis.gc?.({ type: 'minor' })
+    const start = performance.now()
+    const count = await subject(pieces, text)
+    if (count !== RECORDS) throw new Error(`${subjectName} gave ${count} of ${RECORDS} records`)
+    return (count / (performance.now() - start)) * 1000
+  })
+  return { name, value: signalbox!, unit: 'records/s', peers, ...(goal && { goal }) }
+}
+
+function table(street: (index: number) => string): string {
+  const lines = ['id,first,last,company,street,city,country,phone,email,amount,paid,note']
+  for (let index = 0; index < RECORDS; index++) {
+    lines.push(
+      [
+        index,
+        `First${index % 331}`,
+        `Last${index % 577}`,
+        `Company ${index % 61} Ltd`,
+        street(index),
+        `City${index % 211}`,
+        'United Kingdom',
+        `+44 20 7946 0${100 + (index % 900)}`,
+        `person.${index}@example.com`,
+        (index * 1.25).toFixed(2),
+        index % 2 === 0,
+        street(index + 1),
+      ].join(','),
+    )
+  }
+  return `${lines.join('\n')}\n`
+}

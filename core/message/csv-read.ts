@@ -1,0 +1,508 @@
+/** Reads CSV (RFC 4180) that comes in pieces of any size. */
+import { SignalboxError } from '../errors.ts'
+import { NotOfType, type ReadValue, valueReader } from './columns.ts'
+import type { CsvDialect } from './csv-options.ts'
+import {
+  type Cursor,
+  compileRow,
+  MAX_COMPILED_COLUMNS,
+  type MakeRecord,
+  NOWHERE,
+  type ReadRow,
+} from './csv-row.ts'
+import {
+  type BodyLimits,
+  DEFAULT_MAX_COLUMNS,
+  DEFAULT_MAX_ELEMENTS,
+  DEFAULT_MAX_RECORD_BYTES,
+} from './format.ts'
+import { Pending, type RecordReader } from './records.ts'
+import { positionAt } from './text.ts'
+
+const CR = 13
+/** Tables shorter than this are not worth compiling for. */
+const COMPILE_AFTER = 16
+const DELIMITERS = [',', ';', '\t', '|']
+
+/**
+ * Finds the ends of records by counting quotes, which needs no look at what was read before, so pieces may be as
+ * small as they like; then reads each record by itself. Records without quotes are read by code made for the header.
+ */
+export class CsvReader implements RecordReader<string> {
+  readonly #dialect: CsvDialect
+  readonly #maxRecord: number
+  readonly #maxColumns: number
+  readonly #maxFields: number
+  readonly #cursor: Cursor = { next: -1 }
+  readonly #pending = new Pending()
+  readonly #unescape: RegExp
+  #delimiter: string | undefined
+  #names: readonly string[] | undefined
+  #count = 0
+  #readers: (ReadValue | undefined)[] = []
+  #row: ReadRow | undefined
+  #maker: MakeRecord | undefined
+  /** Whether rows with quotes may be read where they are; otherwise they are cut out first. */
+  #direct = false
+  /** The start of a line that may turn out to be a comment. */
+  #start = ''
+  #inComment = false
+  #inQuotes = false
+  #escaped = false
+  #line = 1
+  #record = 0
+  #fields = 0
+
+  /** `whole`: `maxElements` counts the fields of all records, not of each. */
+  constructor(dialect: CsvDialect, limits: BodyLimits, whole: boolean) {
+    this.#dialect = dialect
+    const { maxElements = DEFAULT_MAX_ELEMENTS } = limits
+    this.#maxRecord = limits.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES
+    this.#maxColumns = Math.min(limits.maxColumns ?? DEFAULT_MAX_COLUMNS, maxElements)
+    this.#maxFields = whole ? maxElements : Number.POSITIVE_INFINITY
+    this.#unescape = new RegExp(`${RegExp.escape(dialect.escapeChar || '"')}(.)`, 'gsu')
+    if (dialect.delimiter !== 'auto') this.#delimiter = dialect.delimiter
+    if (Array.isArray(dialect.header)) this.#setNames(dialect.header)
+  }
+
+  push(piece: string, out: unknown[]): void {
+    const { lineEnd, comment } = this.#dialect
+    const text = this.#start === '' ? piece : this.#start + piece
+    this.#start = ''
+    let at = this.#inComment ? this.#toLineEnd(text, 0) : 0
+    if (this.#pending.length > 0) {
+      const end = this.#recordEnd(text, 0)
+      if (end === -1) {
+        this.#wait(text)
+        return
+      }
+      this.#quoted(this.#pending.take(text.slice(0, end)), out)
+      at = end + 1
+    }
+    let quoteAt = -1
+    this.#cursor.next = -1
+    while (at < text.length) {
+      if (comment !== undefined) {
+        const after = this.#pastComment(text, at, comment)
+        if (after !== at) {
+          at = after
+          continue
+        }
+      }
+      const end = text.indexOf(lineEnd, at)
+      if (quoteAt < at) quoteAt = this.#nextQuote(text, at)
+      if (quoteAt === NOWHERE || (end !== -1 && quoteAt > end)) {
+        if (end === -1) break
+        this.#plain(text, at, end, out)
+        at = end + 1
+      } else {
+        let ends = this.#direct ? this.#inPlace(text, at, end, out) : -1
+        if (ends === -1) {
+          ends = this.#recordEnd(text, at)
+          if (ends === -1) break
+          this.#quoted(text.slice(at, ends), out)
+        }
+        at = ends + 1
+      }
+    }
+    if (at < text.length) this.#wait(text.slice(at))
+  }
+
+  end(out: unknown[]): void {
+    if (this.#start !== '') this.#pending.add(this.#start)
+    this.#start = ''
+    if (this.#pending.length > 0) this.#quoted(this.#pending.take(''), out)
+    const { header, columns } = this.#dialect
+    if (header !== true || this.#count > 0) return
+    if (Object.values(columns).some(({ required }) => required))
+      throw this.#invalid('there is no header', '', 0)
+  }
+
+  /** Keeps the start of a record, whose end comes with later pieces. */
+  #wait(text: string): void {
+    this.#pending.add(text)
+    if (this.#pending.length > this.#maxRecord) throw this.#tooLong()
+  }
+
+  /** The offset after a comment that starts here; the same one when none does. */
+  #pastComment(text: string, at: number, comment: string): number {
+    if (text.startsWith(comment, at)) return this.#toLineEnd(text, at)
+    const left = text.length - at
+    if (left >= comment.length || !comment.startsWith(text.slice(at))) return at
+    this.#start = text.slice(at)
+    return text.length
+  }
+
+  #toLineEnd(text: string, at: number): number {
+    const end = text.indexOf(this.#dialect.lineEnd, at)
+    this.#inComment = end === -1
+    if (end === -1) return text.length
+    this.#line++
+    return end + 1
+  }
+
+  #nextQuote(text: string, at: number): number {
+    const { quote } = this.#dialect
+    if (quote === '') return NOWHERE
+    const found = text.indexOf(quote, at)
+    return found === -1 ? NOWHERE : found
+  }
+
+  /** Where the record ends that goes on at an offset; -1: not in this piece. Keeps whether it is inside quotes. */
+  #recordEnd(text: string, from: number): number {
+    const { lineEnd, quote, escapeChar } = this.#dialect
+    let at = from
+    let lineAt = -1
+    let quoteAt = -1
+    while (at < text.length) {
+      if (this.#inQuotes) {
+        at = quote === escapeChar ? this.#closing(text, at) : this.#closingEscaped(text, at)
+        continue
+      }
+      if (lineAt < at) lineAt = text.indexOf(lineEnd, at)
+      if (quoteAt < at) quoteAt = this.#nextQuote(text, at)
+      if (lineAt !== -1 && lineAt < quoteAt) return lineAt
+      if (quoteAt === NOWHERE) return -1
+      this.#inQuotes = true
+      at = quoteAt + 1
+    }
+    return -1
+  }
+
+  // A doubled quote closes and opens again, which comes to the same.
+  #closing(text: string, at: number): number {
+    const end = text.indexOf(this.#dialect.quote, at)
+    this.#inQuotes = end === -1
+    return end === -1 ? text.length : end + 1
+  }
+
+  #closingEscaped(text: string, from: number): number {
+    const quote = this.#dialect.quote.charCodeAt(0)
+    const escapeChar = this.#dialect.escapeChar.charCodeAt(0)
+    for (let at = from; at < text.length; at++) {
+      const code = text.charCodeAt(at)
+      if (this.#escaped) this.#escaped = false
+      else if (code === escapeChar) this.#escaped = true
+      else if (code === quote) {
+        this.#inQuotes = false
+        return at + 1
+      }
+    }
+    return text.length
+  }
+
+  /** A record without quotes, between two offsets of a piece. */
+  #plain(text: string, from: number, end: number, out: unknown[]): void {
+    const stop = end > from && text.charCodeAt(end - 1) === CR ? end - 1 : end
+    if (this.#row === undefined || stop === from) {
+      this.#whole(text.slice(from, stop), out)
+      return
+    }
+    if (stop - from > this.#maxRecord) throw this.#tooLong()
+    const cursor = this.#cursor
+    if (cursor.next < from) {
+      const next = text.indexOf(this.#delimiter!, from)
+      cursor.next = next === -1 ? NOWHERE : next
+    }
+    let record: unknown
+    try {
+      record = this.#row(text, from, stop, cursor)
+    } catch (error) {
+      if (!(error instanceof NotOfType)) throw error
+    }
+    // Without one the row has to be looked at more closely, to say what is wrong with it.
+    if (record === undefined) this.#whole(text.slice(from, stop), out)
+    else this.#add(record, 1, out)
+  }
+
+  #add(record: unknown, lines: number, out: unknown[]): void {
+    this.#record++
+    this.#line += lines
+    this.#fields += this.#count
+    if (this.#fields > this.#maxFields) throw this.#tooMany('maxElements', this.#maxFields, 'fields')
+    out.push(record)
+  }
+
+  /**
+   * A record with quotes, read where it is. The offset of its end; -1: it does not end in this piece, or something
+   * about it is unusual.
+   */
+  #inPlace(text: string, from: number, lineAt: number, out: unknown[]): number {
+    const delimiter = this.#delimiter!.charCodeAt(0)
+    const quote = this.#dialect.quote.charCodeAt(0)
+    const lineEnd = this.#dialect.lineEnd.charCodeAt(0)
+    const fields: string[] = []
+    let at = from
+    for (;;) {
+      let code = text.charCodeAt(at)
+      let end = at
+      if (code === quote) {
+        at++
+        let value = ''
+        for (;;) {
+          end = text.indexOf(this.#dialect.quote, at)
+          if (end === -1) return -1
+          code = text.charCodeAt(end + 1)
+          if (code !== quote) break
+          value += text.substring(at, end + 1)
+          at = end + 2
+        }
+        fields.push(value + text.substring(at, end))
+        end++
+        if (code === CR) {
+          code = text.charCodeAt(++end)
+          if (code !== lineEnd) return -1
+        } else if (code !== delimiter && code !== lineEnd) return -1
+      } else {
+        while (code !== delimiter && code !== lineEnd) {
+          if (code === quote || end >= text.length) return -1
+          code = text.charCodeAt(++end)
+        }
+        const stop = code === lineEnd && text.charCodeAt(end - 1) === CR && end > at ? end - 1 : end
+        fields.push(text.substring(at, stop))
+      }
+      if (code === lineEnd) return this.#accept(fields, text, from, end, lineAt, out)
+      at = end + 1
+    }
+  }
+
+  #accept(
+    fields: readonly string[],
+    text: string,
+    from: number,
+    end: number,
+    lineAt: number,
+    out: unknown[],
+  ): number {
+    if (fields.length !== this.#count || end - from > this.#maxRecord) return -1
+    const lines = lineAt === end ? 1 : 1 + countOf(text.slice(from, end), this.#dialect.lineEnd)
+    try {
+      this.#add(this.#maker!(fields), lines, out)
+    } catch (error) {
+      if (error instanceof NotOfType) return -1
+      throw error
+    }
+    return end
+  }
+
+  /** A record that may have quotes, with the CR of its end. */
+  #quoted(text: string, out: unknown[]): void {
+    const ended = !this.#inQuotes && this.#dialect.lineEnd === '\n' && text.charCodeAt(text.length - 1) === CR
+    this.#inQuotes = this.#escaped = false
+    this.#whole(ended ? text.slice(0, -1) : text, out)
+  }
+
+  /** A record by itself. */
+  #whole(text: string, out: unknown[]): void {
+    if (text.length > this.#maxRecord) throw this.#tooLong()
+    if (text === '' && this.#dialect.skipEmptyLines) {
+      this.#line++
+      return
+    }
+    this.#delimiter ??= this.#guessDelimiter(text)
+    const starts: number[] = []
+    const fields = this.#split(text, this.#delimiter, starts)
+    if (this.#dialect.header === true && this.#count === 0) this.#readHeader(fields, text, starts)
+    else {
+      this.#record++
+      if (this.#count === 0) this.#setCount(fields.length)
+      this.#fields += fields.length
+      if (this.#fields > this.#maxFields) throw this.#tooMany('maxElements', this.#maxFields, 'fields')
+      out.push(this.#make(this.#fit(fields, text), text, starts))
+      if (this.#record === COMPILE_AFTER) this.#compile()
+    }
+    this.#line += 1 + countOf(text, this.#dialect.lineEnd)
+  }
+
+  #split(text: string, delimiter: string, starts: number[]): string[] {
+    const { quote, trim } = this.#dialect
+    const fields: string[] = []
+    let quoteAt = -1
+    for (let at = 0; ; at += delimiter.length) {
+      if (fields.length === this.#maxColumns) throw this.#tooMany('maxColumns', this.#maxColumns, 'columns')
+      const start = trim ? skipSpace(text, at, delimiter) : at
+      starts.push(start)
+      if (quote !== '' && text.startsWith(quote, start)) {
+        const close = this.#closeOf(text, start)
+        fields.push(this.#inside(text.slice(start + 1, close)))
+        at = trim ? skipSpace(text, close + 1, delimiter) : close + 1
+        if (at < text.length && !text.startsWith(delimiter, at)) {
+          throw this.#invalid('a quoted field goes on after its closing quote', text, at)
+        }
+      } else {
+        const found = text.indexOf(delimiter, at)
+        const end = found === -1 ? text.length : found
+        if (quoteAt < at) quoteAt = this.#nextQuote(text, at)
+        if (quoteAt < end) throw this.#invalid('a quote inside a field that is not quoted', text, quoteAt)
+        fields.push(trim ? text.slice(at, end).trim() : text.slice(at, end))
+        at = end
+      }
+      if (at >= text.length) return fields
+    }
+  }
+
+  /** The closing quote of the field whose opening one is at an offset. */
+  #closeOf(text: string, open: number): number {
+    const { quote, escapeChar } = this.#dialect
+    let at = open + 1
+    if (quote === escapeChar) {
+      for (;;) {
+        const found = text.indexOf(quote, at)
+        if (found === -1) break
+        if (!text.startsWith(quote, found + 1)) return found
+        at = found + 2
+      }
+    } else {
+      for (; at < text.length; at++) {
+        if (text[at] === escapeChar) at++
+        else if (text[at] === quote) return at
+      }
+    }
+    throw this.#invalid('a quoted field is not closed', text, open)
+  }
+
+  #inside(text: string): string {
+    const { quote, escapeChar } = this.#dialect
+    if (!text.includes(escapeChar)) return text
+    return quote === escapeChar ? text.replaceAll(quote + quote, quote) : text.replace(this.#unescape, '$1')
+  }
+
+  #guessDelimiter(text: string): string {
+    const { quote } = this.#dialect
+    const bare =
+      quote === ''
+        ? text
+        : text
+            .split(quote)
+            .filter((_, index) => index % 2 === 0)
+            .join('')
+    const counts = DELIMITERS.map(delimiter => countOf(bare, delimiter))
+    const most = Math.max(...counts)
+    return DELIMITERS[counts.indexOf(most)]!
+  }
+
+  #readHeader(fields: string[], text: string, starts: number[]): void {
+    const seen = new Set<string>()
+    for (const [column, name] of fields.entries()) {
+      // Records would have it as their prototype.
+      const wrong = name === '__proto__' ? 'is not allowed' : seen.has(name) ? 'is there twice' : undefined
+      if (wrong)
+        throw this.#invalid(`the column name ${quoteName(name)} ${wrong}`, text, starts[column]!, { name })
+      seen.add(name)
+    }
+    this.#setNames(fields, text)
+  }
+
+  #setNames(names: readonly string[], text = ''): void {
+    this.#names = names
+    this.#setCount(names.length)
+    for (const [name, { required }] of Object.entries(this.#dialect.columns)) {
+      if (required && !names.includes(name)) {
+        throw this.#invalid(`the column ${quoteName(name)} is missing`, text, 0, { name })
+      }
+    }
+  }
+
+  #setCount(count: number): void {
+    const { columns, nulls } = this.#dialect
+    this.#count = count
+    this.#readers = Array.from({ length: count }, (_, column) => {
+      const name = this.#names?.[column] ?? String(column)
+      return valueReader(Object.hasOwn(columns, name) ? columns[name]! : {}, nulls)
+    })
+  }
+
+  #compile(): void {
+    if (this.#count > MAX_COMPILED_COLUMNS) return
+    const { trim, quote, escapeChar, lineEnd } = this.#dialect
+    const { row, make } = compileRow({
+      names: this.#names,
+      count: this.#count,
+      delimiter: this.#delimiter!,
+      trim,
+      readers: this.#readers,
+    })
+    this.#row = row
+    this.#maker = make
+    this.#direct = !trim && quote === escapeChar && lineEnd === '\n' && this.#delimiter!.length === 1
+  }
+
+  /** As many fields as there are columns. */
+  #fit(fields: string[], text: string): string[] {
+    const missing = this.#count - fields.length
+    if (missing === 0) return fields
+    const { ragged } = this.#dialect
+    if (ragged === 'error' || (ragged === 'pad' && missing < 0)) {
+      const why = `the record has ${fields.length} fields, but there are ${this.#count} columns`
+      throw this.#invalid(why, text, 0)
+    }
+    return missing < 0 ? fields.slice(0, this.#count) : [...fields, ...Array<string>(missing).fill('')]
+  }
+
+  #make(fields: string[], text: string, starts: readonly number[]): unknown {
+    const values = fields.map((field, column) => this.#value(field, column, text, starts))
+    const names = this.#names
+    if (names === undefined) return values
+    const record: Record<string, unknown> = {}
+    for (let column = 0; column < names.length; column++) record[names[column]!] = values[column]
+    return record
+  }
+
+  #value(field: string, column: number, text: string, starts: readonly number[]): unknown {
+    const read = this.#readers[column]
+    if (read === undefined) return field
+    try {
+      return read(field)
+    } catch (error) {
+      if (!(error instanceof NotOfType)) throw error
+      const name = this.#names?.[column] ?? String(column)
+      throw this.#invalid(
+        `the field ${quoteName(name)} ${error.message}`,
+        text,
+        starts[column] ?? text.length,
+        {
+          name,
+        },
+      )
+    }
+  }
+
+  #invalid(why: string, text: string, offset: number, more: Record<string, unknown> = {}): SignalboxError {
+    const place = positionAt(this.#dialect.lineEnd === '\r' ? text.replaceAll('\r', '\n') : text, offset)
+    const line = this.#line + place.line - 1
+    return new SignalboxError(
+      'SIGNALBOX_FORMAT_INVALID',
+      `${this.#dialect.what}: ${why}, at line ${line}, column ${place.column}`,
+      { details: { line, column: place.column, record: this.#record, ...more } },
+    )
+  }
+
+  #tooLong(): SignalboxError {
+    return this.#tooMany('maxRecordBytes', this.#maxRecord, 'characters in a record')
+  }
+
+  #tooMany(limit: string, max: number, things: string): SignalboxError {
+    return new SignalboxError(
+      'SIGNALBOX_FORMAT_LIMIT',
+      `${this.#dialect.what}: more than ${max} ${things}, at line ${this.#line}`,
+      { details: { limit, max, line: this.#line, record: this.#record } },
+    )
+  }
+}
+
+function skipSpace(text: string, from: number, delimiter: string): number {
+  let at = from
+  while ((text[at] === ' ' || text[at] === '\t') && !text.startsWith(delimiter, at)) at++
+  return at
+}
+
+function countOf(text: string, part: string): number {
+  let count = 0
+  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length)) count++
+  return count
+}
+
+/** Names come from outside, so they are cut. */
+function quoteName(name: string): string {
+  return JSON.stringify(name.slice(0, 80))
+}
