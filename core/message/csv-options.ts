@@ -177,7 +177,16 @@ export function csvDialect(
   return dialect
 }
 
-function checkDialect({ delimiter, quote, escapeChar, quoteAll, comment, header, what }: CsvDialect): void {
+function checkDialect({
+  delimiter,
+  quote,
+  escapeChar,
+  quoteAll,
+  comment,
+  header,
+  unmappable = '',
+  what,
+}: CsvDialect): void {
   const wrong = (why: string) => new SignalboxError('SIGNALBOX_OPTIONS_INVALID', `${what}: ${why}`)
   const breaks = /[\r\n]/
   if (breaks.test(delimiter)) throw wrong('delimiter must not have line breaks')
@@ -186,6 +195,9 @@ function checkDialect({ delimiter, quote, escapeChar, quoteAll, comment, header,
   }
   if (quote !== '' && delimiter.includes(quote)) throw wrong('delimiter and quote must differ')
   if (delimiter.includes(escapeChar) && quote !== '') throw wrong('delimiter and escape must differ')
+  if (breaks.test(unmappable) || (quote && unmappable.includes(quote)) || unmappable.includes(delimiter)) {
+    throw wrong('unmappable must not have line breaks, delimiter or quote')
+  }
   if (Array.isArray(header)) {
     if (header.includes('__proto__')) throw wrong("the column name '__proto__' is not allowed")
     if (new Set(header).size < header.length) throw wrong('a column name is in header twice')

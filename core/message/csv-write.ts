@@ -168,7 +168,6 @@ function hasOuterSpace(text: string): boolean {
 
 /** All that `trim` drops, and some that it does not: quotes do no harm. */
 function isSpace(code: number): boolean {
-  return (
-    code <= 32 || code === 0xa0 || code === 0x1680 || (code >= 0x2000 && code <= 0x3000) || code === 0xfeff
-  )
+  if (code < 0x1680) return code <= 32 || code === 0xa0
+  return code === 0x1680 || (code >= 0x2000 && code <= 0x205f) || code === 0x3000 || code === 0xfeff
 }

@@ -123,14 +123,45 @@ class Records implements AsyncIterableIterator<unknown> {
       if (this.#ended) return { done: true, value: undefined }
       this.#batch = []
       this.#at = 0
-      await this.#read()
+      try {
+        const reading = this.#read()
+        if (reading) await reading
+      } catch (error) {
+        // The source failed, so there is nothing of it to end.
+        this.#ended = true
+        throw error
+      }
     }
   }
 
-  /** Reads one piece; the records before an error are given before it. */
-  async #read(): Promise<void> {
-    const piece = this.#rest ?? (await this.#nextPiece())
-    if (this.#ended && piece !== undefined) return
+  /** Reads one piece; a promise only if it has to be waited for, as many small pieces would cost one each. */
+  #read(): Promise<void> | undefined {
+    if (this.#rest) {
+      this.#take(this.#rest)
+      return undefined
+    }
+    const source = this.#source
+    if (Symbol.asyncIterator in source) return this.#wait(source)
+    this.#pieces ??= source[Symbol.iterator]()
+    this.#takeResult(this.#pieces.next() as IteratorResult<Uint8Array>)
+    return undefined
+  }
+
+  async #wait(source: AsyncIterable<Uint8Array>): Promise<void> {
+    this.#pieces ??= source[Symbol.asyncIterator]()
+    const result = await this.#pieces.next()
+    // The reader of the records may have gone away meanwhile.
+    if (!this.#ended) this.#takeResult(result)
+  }
+
+  #takeResult({ done, value }: IteratorResult<Uint8Array>): void {
+    if (done) this.#take(undefined)
+    else if (Buffer.isBuffer(value)) this.#take(value)
+    else this.#take(Buffer.from(value.buffer, value.byteOffset, value.byteLength))
+  }
+
+  /** The records before an error are given before it. */
+  #take(piece: Buffer | undefined): void {
     try {
       this.#reader ??= this.#open()
       if (piece === undefined) {
@@ -142,20 +173,6 @@ class Records implements AsyncIterableIterator<unknown> {
       }
     } catch (error) {
       this.#failure = { error }
-    }
-  }
-
-  async #nextPiece(): Promise<Buffer | undefined> {
-    const source = this.#source
-    this.#pieces ??=
-      Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : source[Symbol.iterator]()
-    try {
-      const { done, value } = await this.#pieces.next()
-      if (done) return undefined
-      return Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-    } catch (error) {
-      this.#ended = true
-      throw error
     }
   }
 }

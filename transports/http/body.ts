@@ -217,7 +217,8 @@ export function readBody(format: string, type: BodyType, bytes: Buffer, maxDepth
   return parseBody(chosen, Buffer.from(decodeAll(bytes, charsetOf(charset), 'the body')), { maxDepth })
 }
 
-function takesCharset(format: BodyFormat): boolean {
+/** Whether a format is text that can be in any character set. */
+export function takesCharset(format: BodyFormat): boolean {
   const { options } = codecOf(format)
   return options !== undefined && Type.IsObject(options) && 'charset' in options.properties
 }
