@@ -115,11 +115,12 @@ function parseText(text: string): unknown {
 /**
  * Counts depth and values over the bytes, without recursion, before anything is built. Nesting to a depth takes
  * two bytes a level and a value at least two, so short bodies need no look.
+ * Returns how many values there are; 0: not looked at.
  */
-export function checkJsonLimits(bytes: Buffer, limits: BodyLimits, what = 'JSON'): void {
+export function checkJsonLimits(bytes: Buffer, limits: BodyLimits, what = 'JSON'): number {
   const { maxDepth, maxElements = DEFAULT_MAX_ELEMENTS } = limits
   const length = bytes.length
-  if (length <= 2 * maxDepth && length <= 2 * maxElements) return
+  if (length <= 2 * maxDepth && length <= 2 * maxElements) return 0
   let depth = 0
   let elements = 1
   for (let i = 0; i < length; i++) {
@@ -134,6 +135,7 @@ export function checkJsonLimits(bytes: Buffer, limits: BodyLimits, what = 'JSON'
     }
   }
   if (elements > maxElements) throw overLimit(what, 'maxElements', maxElements, 'values')
+  return elements
 }
 
 function stringEnd(bytes: Buffer, from: number): number {

@@ -17,13 +17,15 @@ const LF = 0x0a
 export const jsonl: FormatCodec = {
   mediaTypes: ['application/x-ndjson', 'application/jsonl', 'application/ndjson', 'application/x-jsonlines'],
   parse(bytes, limits) {
-    checkJsonLimits(bytes, { ...limits, maxDepth: Number.POSITIVE_INFINITY }, 'JSON Lines')
+    const elements = checkJsonLimits(bytes, { ...limits, maxDepth: Number.POSITIVE_INFINITY }, 'JSON Lines')
     const records: unknown[] = []
     const reader = new JsonLineReader(limits)
     reader.push(bytes, records)
     reader.end(records)
     const { maxElements = DEFAULT_MAX_ELEMENTS } = limits
-    if (records.length > maxElements) throw overLimit('JSON Lines', 'maxElements', maxElements, 'values')
+    // Nothing stands between the values of lines, so those were not counted.
+    if (Math.max(1, elements) + records.length - 1 > maxElements)
+      throw overLimit('JSON Lines', 'maxElements', maxElements, 'values')
     return records
   },
   build(value) {

@@ -61,13 +61,20 @@ export class LineReader implements RecordReader<string> {
   readonly #limit: string
   readonly #what: string
   readonly #pending = new Pending()
+  readonly #keepCr: boolean
   /** The line that comes next, from 1. */
   line = 1
 
-  /** Lines are limited by `limit`, which is a name in `limits`. */
-  constructor(limits: BodyLimits, what: string, limit: 'maxLineBytes' | 'maxRecordBytes' = 'maxLineBytes') {
+  /** Lines are limited by `limit`, which is a name in `limits`. With `keepCr` only LF ends them. */
+  constructor(
+    limits: BodyLimits,
+    what: string,
+    limit: 'maxLineBytes' | 'maxRecordBytes' = 'maxLineBytes',
+    keepCr = false,
+  ) {
     this.#max = limits[limit] ?? DEFAULT_MAX_LINE_BYTES
     this.#limit = limit
+    this.#keepCr = keepCr
     this.#what = what
   }
 
@@ -87,7 +94,7 @@ export class LineReader implements RecordReader<string> {
 
   #add(line: string, out: unknown[]): void {
     this.#check(line.length)
-    out.push(line.endsWith('\r') ? line.slice(0, -1) : line)
+    out.push(!this.#keepCr && line.endsWith('\r') ? line.slice(0, -1) : line)
     this.line++
   }
 

@@ -5,7 +5,7 @@ import type { RecordReader } from './records.ts'
 import { LineReader } from './text-lines.ts'
 
 /** A line that starts or ends a document, wherever it stands (YAML 1.2.2, section 9.1.2). */
-const MARKER = /^(?:---|\.\.\.)(?:[ \t]|$)/
+const MARKER = /^(?:---|\.\.\.)(?:[ \t\r]|$)/
 
 export class YamlDocumentReader implements RecordReader<string> {
   readonly #parse: (text: string, line: number) => unknown
@@ -23,7 +23,7 @@ export class YamlDocumentReader implements RecordReader<string> {
   constructor(limits: BodyLimits, parse: (text: string, line: number) => unknown) {
     this.#parse = parse
     this.#max = limits.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES
-    this.#lines = new LineReader({ ...limits, maxRecordBytes: this.#max }, 'YAML', 'maxRecordBytes')
+    this.#lines = new LineReader({ ...limits, maxRecordBytes: this.#max }, 'YAML', 'maxRecordBytes', true)
   }
 
   push(piece: string, out: unknown[]): void {
@@ -36,7 +36,7 @@ export class YamlDocumentReader implements RecordReader<string> {
     const lines: string[] = []
     this.#lines.end(lines)
     for (const line of lines) this.#add(line, out)
-    this.#give(out)
+    this.#give(out, lines.length > 0 ? '' : '\n')
   }
 
   #add(line: string, out: unknown[]): void {
@@ -44,7 +44,10 @@ export class YamlDocumentReader implements RecordReader<string> {
     const marker = MARKER.test(line)
     const starts = marker && line.startsWith('-')
     // Directives and comments before a document belong to it.
-    if (starts && this.#open) this.#give(out)
+    if (starts && this.#open) {
+      this.#give(out)
+      this.#firstLine = this.#line
+    }
     this.#document.push(line)
     this.#length += line.length + 1
     if (this.#length > this.#max) throw this.#tooLarge()
@@ -55,9 +58,9 @@ export class YamlDocumentReader implements RecordReader<string> {
     }
   }
 
-  #give(out: unknown[]): void {
+  #give(out: unknown[], lastEnd = '\n'): void {
     if (!this.#open) return
-    const text = `${this.#document.join('\n')}\n`
+    const text = this.#document.join('\n') + lastEnd
     const line = this.#firstLine
     this.#record++
     this.#forget()

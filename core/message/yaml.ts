@@ -1,5 +1,5 @@
 /** YAML 1.2, only data: no custom tags, no merge keys, no duplicate names, and aliases within limits. */
-import { type Document, Lexer, LineCounter, parseAllDocuments, stringify } from 'yaml'
+import { type Document, Lexer, LineCounter, parseAllDocuments, stringify, visit } from 'yaml'
 import { SignalboxError } from '../errors.ts'
 import { Type } from '../schema.ts'
 import { CHARSET_OPTIONS, type CharsetOptions, charsetOf, decodeAll } from './charset.ts'
@@ -92,7 +92,7 @@ function parseDocument(
   if (documents.length > 1) {
     throw invalid('more than one document: read them by split', documents[1]!.range[0], lines, line)
   }
-  const value = toData(document, limits)
+  const value = toData(document, limits, () => refuseUnresolved(document, lines, line))
   checkData(value, limits)
   refuseUnsafeNames(value, 'YAML')
   return value
@@ -126,10 +126,26 @@ function compose(
   }
 }
 
-function toData(document: Document.Parsed, limits: BodyLimits): unknown {
+/** An alias without an anchor before it. */
+function refuseUnresolved(document: Document.Parsed, lines: LineCounter, line: number): void {
+  const anchors = new Set<string>()
+  visit(document, {
+    Node(_, node) {
+      const { anchor } = node as { anchor?: string }
+      if (anchor !== undefined) anchors.add(anchor)
+    },
+    Alias(_, { source, range }) {
+      if (!anchors.has(source)) throw invalid('an alias without an anchor', range?.[0] ?? 0, lines, line)
+    },
+  })
+}
+
+function toData(document: Document.Parsed, limits: BodyLimits, check: () => void): unknown {
   try {
+    check()
     return document.toJS({ maxAliasCount: MAX_ALIASES })
   } catch (error) {
+    if (error instanceof SignalboxError) throw error
     if (error instanceof ReferenceError && error.message.includes('alias count')) {
       throw overLimit('YAML', 'maxAliases', MAX_ALIASES, 'values that aliases stand for')
     }
