@@ -1,9 +1,12 @@
-/** CSV to objects, streaming, beside udsv, Papa Parse and csv-parse: from pieces of 64 KiB to the last record. */
+/** Records as streams, from pieces of 64 KiB to the last one: CSV beside udsv, Papa Parse and csv-parse, and JSON. */
 import { Readable } from 'node:stream'
 import { parse as csvParse } from 'csv-parse'
 import Papa from 'papaparse'
 import { inferSchema, initParser } from 'udsv'
 import { csv } from '../core/message/csv.ts'
+import type { FormatCodec } from '../core/message/format.ts'
+import { json } from '../core/message/json.ts'
+import { jsonl } from '../core/message/jsonl.ts'
 import { medians, QUICK } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
@@ -33,6 +36,8 @@ export async function run(): Promise<BenchRow[]> {
     await row('CSV to objects, streaming, with quotes', quoted, texts, goal),
     // No goal: udsv takes what is not of the type for null or NaN, without a check.
     await row('CSV to objects with types, streaming', plain, types),
+    await jsonRow('JSON array to elements, streaming', Buffer.from(JSON.stringify(recordsOf(plain))), json),
+    await jsonRow('JSON Lines to objects, streaming', Buffer.from(jsonl.build(recordsOf(plain))), jsonl),
     await row('objects to CSV', plain, { signalbox: build, papaparse: unparse }, 'at least 1x papaparse'),
   ]
 }
@@ -90,6 +95,23 @@ function recordsOf(text: string): unknown[] {
 
 const build: Run = (_, text) => csv.build(recordsOf(text)).toString().length && RECORDS
 const unparse: Run = (_, text) => Papa.unparse(recordsOf(text)).length && RECORDS
+
+/** The limit: the engine's own parser, for each line or for all at once, which needs all in memory. */
+async function jsonRow(name: string, bytes: Buffer, codec: FormatCodec): Promise<BenchRow> {
+  const own: Run = async pieces => {
+    let count = 0
+    for await (const _ of codec.split!(pieces, LIMITS)) count++
+    return count
+  }
+  const whole: Run = (_, text) => {
+    if (codec === json) return (JSON.parse(text) as unknown[]).length
+    let count = 0
+    for (const line of text.split('\n')) if (line !== '' && JSON.parse(line)) count++
+    return count
+  }
+  const { value, peers } = await row(name, bytes.toString(), { signalbox: own, whole })
+  return { name, value, unit: 'records/s', limit: peers!.whole! }
+}
 
 async function row(name: string, text: string, runs: Record<string, Run>, goal?: string): Promise<BenchRow> {
   const bytes = Buffer.from(text)

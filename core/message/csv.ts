@@ -24,7 +24,15 @@ function delimited(
   delimiter: string,
 ): FormatCodec<CsvOptions> {
   const schema = csvOptionsSchema(delimiter)
-  const dialectOf = (options?: CsvOptions) => csvDialect(what, schema, options)
+  const usual = csvDialect(what, schema)
+  // Options that were checked are frozen, so what was made of them once still holds.
+  const made = new WeakMap<CsvOptions, CsvDialect>()
+  const dialectOf = (options?: CsvOptions) => {
+    if (options === undefined) return usual
+    const dialect = made.get(options) ?? csvDialect(what, schema, options)
+    if (Object.isFrozen(options)) made.set(options, dialect)
+    return dialect
+  }
   return {
     mediaTypes,
     options: schema,

@@ -10,7 +10,7 @@ export interface RecordReader<Piece> {
 }
 
 /** Larger pieces are cut, so that a body that comes in one piece is not decoded as a whole. */
-const MAX_PIECE_BYTES = 64 * 1024
+const MAX_PIECE_BYTES = 32 * 1024
 
 /** All records of a source, in memory that holds one piece and its records. */
 export function recordsOf(
