@@ -228,40 +228,46 @@ export class CsvReader implements RecordReader<string> {
    * about it is unusual.
    */
   #inPlace(text: string, from: number, lineAt: number, out: unknown[]): number {
-    const delimiter = this.#delimiter!.charCodeAt(0)
-    const quote = this.#dialect.quote.charCodeAt(0)
-    const lineEnd = this.#dialect.lineEnd.charCodeAt(0)
+    const separator = this.#delimiter!
+    const { quote, lineEnd } = this.#dialect
+    const delimiter = separator.charCodeAt(0)
+    const quoteCode = quote.charCodeAt(0)
+    const lineCode = lineEnd.charCodeAt(0)
     const fields: string[] = []
-    let at = from
-    for (;;) {
-      let code = text.charCodeAt(at)
-      let end = at
-      if (code === quote) {
-        at++
+    let nextLine = lineAt
+    let nextQuote = -1
+    for (let at = from; ; ) {
+      let end: number
+      if (text.charCodeAt(at) === quoteCode) {
         let value = ''
-        for (;;) {
-          end = text.indexOf(this.#dialect.quote, at)
+        let start = at + 1
+        for (end = text.indexOf(quote, start); ; end = text.indexOf(quote, start)) {
           if (end === -1) return -1
-          code = text.charCodeAt(end + 1)
-          if (code !== quote) break
-          value += text.substring(at, end + 1)
-          at = end + 2
+          if (text.charCodeAt(end + 1) !== quoteCode) break
+          value += text.substring(start, end + 1)
+          start = end + 2
         }
-        fields.push(value + text.substring(at, end))
-        end++
-        if (code === CR) {
-          code = text.charCodeAt(++end)
-          if (code !== lineEnd) return -1
-        } else if (code !== delimiter && code !== lineEnd) return -1
-      } else {
-        while (code !== delimiter && code !== lineEnd) {
-          if (code === quote || end >= text.length) return -1
-          code = text.charCodeAt(++end)
+        fields.push(value + text.substring(start, end++))
+        if (text.charCodeAt(end) === CR) end++
+        else if (text.charCodeAt(end) === delimiter) {
+          at = end + 1
+          continue
         }
-        const stop = code === lineEnd && text.charCodeAt(end - 1) === CR && end > at ? end - 1 : end
-        fields.push(text.substring(at, stop))
+        if (text.charCodeAt(end) !== lineCode) return -1
+        return this.#accept(fields, text, from, end, lineAt, out)
       }
-      if (code === lineEnd) return this.#accept(fields, text, from, end, lineAt, out)
+      // What was searched once is not searched again for each field.
+      if (nextLine < at) nextLine = text.indexOf(lineEnd, at)
+      if (nextQuote < at) nextQuote = this.#nextQuote(text, at)
+      if (nextLine === -1) return -1
+      end = text.indexOf(separator, at)
+      const last = end === -1 || end > nextLine
+      if (last) end = nextLine
+      // A quote where none may be.
+      if (nextQuote < end) return -1
+      const stop = last && end > at && text.charCodeAt(end - 1) === CR ? end - 1 : end
+      fields.push(text.substring(at, stop))
+      if (last) return this.#accept(fields, text, from, end, lineAt, out)
       at = end + 1
     }
   }
