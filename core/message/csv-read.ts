@@ -1,6 +1,7 @@
 /** Reads CSV (RFC 4180) that comes in pieces of any size. */
 import { SignalboxError } from '../errors.ts'
 import { NotOfType, type ReadValue, valueReader } from './columns.ts'
+import { RecordEnds } from './csv-ends.ts'
 import type { CsvDialect } from './csv-options.ts'
 import {
   type Cursor,
@@ -35,6 +36,7 @@ export class CsvReader implements RecordReader<string> {
   readonly #maxFields: number
   readonly #cursor: Cursor = { next: -1 }
   readonly #pending = new Pending()
+  readonly #ends: RecordEnds
   readonly #unescape: RegExp
   #delimiter: string | undefined
   #names: readonly string[] | undefined
@@ -47,8 +49,6 @@ export class CsvReader implements RecordReader<string> {
   /** The start of a line that may turn out to be a comment. */
   #start = ''
   #inComment = false
-  #inQuotes = false
-  #escaped = false
   #line = 1
   #record = 0
   #fields = 0
@@ -57,6 +57,7 @@ export class CsvReader implements RecordReader<string> {
   constructor(dialect: CsvDialect, limits: BodyLimits, whole: boolean) {
     this.#dialect = dialect
     const { maxElements = DEFAULT_MAX_ELEMENTS } = limits
+    this.#ends = new RecordEnds(dialect)
     this.#maxRecord = limits.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES
     this.#maxColumns = Math.min(limits.maxColumns ?? DEFAULT_MAX_COLUMNS, maxElements)
     this.#maxFields = whole ? maxElements : Number.POSITIVE_INFINITY
@@ -71,7 +72,7 @@ export class CsvReader implements RecordReader<string> {
     this.#start = ''
     let at = this.#inComment ? this.#toLineEnd(text, 0) : 0
     if (this.#pending.length > 0) {
-      const end = this.#recordEnd(text, 0)
+      const end = this.#ends.find(text, 0)
       if (end === -1) {
         this.#wait(text)
         return
@@ -90,7 +91,7 @@ export class CsvReader implements RecordReader<string> {
         }
       }
       const end = text.indexOf(lineEnd, at)
-      if (quoteAt < at) quoteAt = this.#nextQuote(text, at)
+      if (quoteAt < at) quoteAt = this.#ends.nextQuote(text, at)
       if (quoteAt === NOWHERE || (end !== -1 && quoteAt > end)) {
         if (end === -1) break
         this.#plain(text, at, end, out)
@@ -98,7 +99,7 @@ export class CsvReader implements RecordReader<string> {
       } else {
         let ends = this.#direct ? this.#inPlace(text, at, end, out) : -1
         if (ends === -1) {
-          ends = this.#recordEnd(text, at)
+          ends = this.#ends.find(text, at)
           if (ends === -1) break
           this.#quoted(text.slice(at, ends), out)
         }
@@ -139,56 +140,6 @@ export class CsvReader implements RecordReader<string> {
     if (end === -1) return text.length
     this.#line++
     return end + 1
-  }
-
-  #nextQuote(text: string, at: number): number {
-    const { quote } = this.#dialect
-    if (quote === '') return NOWHERE
-    const found = text.indexOf(quote, at)
-    return found === -1 ? NOWHERE : found
-  }
-
-  /** Where the record ends that goes on at an offset; -1: not in this piece. Keeps whether it is inside quotes. */
-  #recordEnd(text: string, from: number): number {
-    const { lineEnd, quote, escapeChar } = this.#dialect
-    let at = from
-    let lineAt = -1
-    let quoteAt = -1
-    while (at < text.length) {
-      if (this.#inQuotes) {
-        at = quote === escapeChar ? this.#closing(text, at) : this.#closingEscaped(text, at)
-        continue
-      }
-      if (lineAt < at) lineAt = text.indexOf(lineEnd, at)
-      if (quoteAt < at) quoteAt = this.#nextQuote(text, at)
-      if (lineAt !== -1 && lineAt < quoteAt) return lineAt
-      if (quoteAt === NOWHERE) return -1
-      this.#inQuotes = true
-      at = quoteAt + 1
-    }
-    return -1
-  }
-
-  // A doubled quote closes and opens again, which comes to the same.
-  #closing(text: string, at: number): number {
-    const end = text.indexOf(this.#dialect.quote, at)
-    this.#inQuotes = end === -1
-    return end === -1 ? text.length : end + 1
-  }
-
-  #closingEscaped(text: string, from: number): number {
-    const quote = this.#dialect.quote.charCodeAt(0)
-    const escapeChar = this.#dialect.escapeChar.charCodeAt(0)
-    for (let at = from; at < text.length; at++) {
-      const code = text.charCodeAt(at)
-      if (this.#escaped) this.#escaped = false
-      else if (code === escapeChar) this.#escaped = true
-      else if (code === quote) {
-        this.#inQuotes = false
-        return at + 1
-      }
-    }
-    return text.length
   }
 
   /** A record without quotes, between two offsets of a piece. */
@@ -258,7 +209,7 @@ export class CsvReader implements RecordReader<string> {
       }
       // What was searched once is not searched again for each field.
       if (nextLine < at) nextLine = text.indexOf(lineEnd, at)
-      if (nextQuote < at) nextQuote = this.#nextQuote(text, at)
+      if (nextQuote < at) nextQuote = this.#ends.nextQuote(text, at)
       if (nextLine === -1) return -1
       end = text.indexOf(separator, at)
       const last = end === -1 || end > nextLine
@@ -293,8 +244,9 @@ export class CsvReader implements RecordReader<string> {
 
   /** A record that may have quotes, with the CR of its end. */
   #quoted(text: string, out: unknown[]): void {
-    const ended = !this.#inQuotes && this.#dialect.lineEnd === '\n' && text.charCodeAt(text.length - 1) === CR
-    this.#inQuotes = this.#escaped = false
+    const ended =
+      !this.#ends.inQuotes && this.#dialect.lineEnd === '\n' && text.charCodeAt(text.length - 1) === CR
+    this.#ends.reset()
     this.#whole(ended ? text.slice(0, -1) : text, out)
   }
 
@@ -338,7 +290,7 @@ export class CsvReader implements RecordReader<string> {
       } else {
         const found = text.indexOf(delimiter, at)
         const end = found === -1 ? text.length : found
-        if (quoteAt < at) quoteAt = this.#nextQuote(text, at)
+        if (quoteAt < at) quoteAt = this.#ends.nextQuote(text, at)
         if (quoteAt < end) throw this.#invalid('a quote inside a field that is not quoted', text, quoteAt)
         fields.push(trim ? text.slice(at, end).trim() : text.slice(at, end))
         at = end

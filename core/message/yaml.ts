@@ -1,5 +1,6 @@
 /** YAML 1.2, only data: no custom tags, no merge keys, no duplicate names, and aliases within limits. */
-import { type Document, Lexer, LineCounter, parseAllDocuments, stringify, visit } from 'yaml'
+import { createRequire } from 'node:module'
+import type * as Yaml from 'yaml'
 import { SignalboxError } from '../errors.ts'
 import { Type } from '../schema.ts'
 import { CHARSET_OPTIONS, type CharsetOptions, charsetOf, decodeAll } from './charset.ts'
@@ -7,6 +8,14 @@ import { type BodyLimits, DEFAULT_MAX_ELEMENTS, type FormatCodec } from './forma
 import { recordsOf, textReader } from './records.ts'
 import { overLimit, refuseUnsafeNames } from './safety.ts'
 import { YamlDocumentReader } from './yaml-split.ts'
+
+let loaded: typeof Yaml | undefined
+
+/** Loaded on first use: most workers never meet YAML. */
+function library(): typeof Yaml {
+  loaded ??= createRequire(import.meta.url)('yaml') as typeof Yaml
+  return loaded
+}
 
 /** How many values the aliases of one document may stand for. */
 const MAX_ALIASES = 100
@@ -53,7 +62,7 @@ function textOf(value: unknown, options: YamlOptions | undefined): string {
   try {
     refuseCycles(value)
     // `yes` and the like are quoted, which are booleans to readers of YAML 1.1.
-    return stringify(value ?? null, {
+    return library().stringify(value ?? null, {
       indent: options?.indent ?? 2,
       lineWidth: 0,
       compat: 'yaml-1.1',
@@ -83,7 +92,7 @@ function parseDocument(
   options: YamlOptions | undefined,
 ): unknown {
   checkNesting(text, limits.maxDepth)
-  const lines = new LineCounter()
+  const lines = new (library().LineCounter)()
   const documents = compose(text, lines, limits, options)
   const document = documents[0]
   if (document === undefined) return null
@@ -100,12 +109,12 @@ function parseDocument(
 
 function compose(
   text: string,
-  lineCounter: LineCounter,
+  lineCounter: Yaml.LineCounter,
   limits: BodyLimits,
   options: YamlOptions | undefined,
-): Document.Parsed[] {
+): Yaml.Document.Parsed[] {
   try {
-    const documents = parseAllDocuments(text, {
+    const documents = library().parseAllDocuments(text, {
       lineCounter,
       version: '1.2',
       schema: 'core',
@@ -127,9 +136,9 @@ function compose(
 }
 
 /** An alias without an anchor before it. */
-function refuseUnresolved(document: Document.Parsed, lines: LineCounter, line: number): void {
+function refuseUnresolved(document: Yaml.Document.Parsed, lines: Yaml.LineCounter, line: number): void {
   const anchors = new Set<string>()
-  visit(document, {
+  library().visit(document, {
     Node(_, node) {
       const { anchor } = node as { anchor?: string }
       if (anchor !== undefined) anchors.add(anchor)
@@ -140,7 +149,7 @@ function refuseUnresolved(document: Document.Parsed, lines: LineCounter, line: n
   })
 }
 
-function toData(document: Document.Parsed, limits: BodyLimits, check: () => void): unknown {
+function toData(document: Yaml.Document.Parsed, limits: BodyLimits, check: () => void): unknown {
   try {
     check()
     return document.toJS({ maxAliasCount: MAX_ALIASES })
@@ -161,7 +170,7 @@ function checkNesting(text: string, maxDepth: number): void {
   if (!/[[{]|[-?:] +[-?]/.test(text)) return
   let flow = 0
   let inLine = 0
-  for (const token of new Lexer().lex(text)) {
+  for (const token of new (library().Lexer)().lex(text)) {
     const first = token[0]
     if (token === '\n' || token === '\r\n') inLine = 0
     else if (first === '[' || first === '{') flow++
@@ -193,7 +202,7 @@ function checkData(value: unknown, { maxDepth, maxElements = DEFAULT_MAX_ELEMENT
 function invalid(
   why: string,
   offset: number,
-  lines: LineCounter,
+  lines: Yaml.LineCounter,
   firstLine: number,
   cause?: unknown,
 ): SignalboxError {
