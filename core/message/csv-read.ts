@@ -2,6 +2,7 @@
 import { SignalboxError } from '../errors.ts'
 import { NotOfType, type ReadValue, valueReader } from './columns.ts'
 import { RecordEnds } from './csv-ends.ts'
+import { countOf, FieldProblem, FieldSplitter, guessDelimiter } from './csv-fields.ts'
 import type { CsvDialect } from './csv-options.ts'
 import {
   type Cursor,
@@ -23,7 +24,6 @@ import { positionAt } from './text.ts'
 const CR = 13
 /** Tables shorter than this are not worth compiling for. */
 const COMPILE_AFTER = 16
-const DELIMITERS = [',', ';', '\t', '|']
 
 /**
  * Finds the ends of records by counting quotes, which needs no look at what was read before, so pieces may be as
@@ -37,8 +37,8 @@ export class CsvReader implements RecordReader<string> {
   readonly #cursor: Cursor = { next: -1 }
   readonly #pending = new Pending()
   readonly #ends: RecordEnds
-  readonly #unescape: RegExp
   #delimiter: string | undefined
+  #splitter: FieldSplitter | undefined
   #names: readonly string[] | undefined
   #count = 0
   #readers: (ReadValue | undefined)[] = []
@@ -61,7 +61,6 @@ export class CsvReader implements RecordReader<string> {
     this.#maxRecord = limits.maxRecordBytes ?? DEFAULT_MAX_RECORD_BYTES
     this.#maxColumns = Math.min(limits.maxColumns ?? DEFAULT_MAX_COLUMNS, maxElements)
     this.#maxFields = whole ? maxElements : Number.POSITIVE_INFINITY
-    this.#unescape = new RegExp(`${RegExp.escape(dialect.escapeChar || '"')}(.)`, 'gsu')
     if (dialect.delimiter !== 'auto') this.#delimiter = dialect.delimiter
     if (Array.isArray(dialect.header)) this.#setNames(dialect.header)
   }
@@ -257,9 +256,11 @@ export class CsvReader implements RecordReader<string> {
       this.#line++
       return
     }
-    this.#delimiter ??= this.#guessDelimiter(text)
+    this.#delimiter ??= guessDelimiter(text, this.#dialect.quote)
+    this.#splitter ??= new FieldSplitter(this.#dialect, this.#delimiter, this.#maxColumns)
     const starts: number[] = []
-    const fields = this.#split(text, this.#delimiter, starts)
+    const fields = this.#split(text, starts)
+    if (fields.length > this.#maxColumns) throw this.#tooMany('maxColumns', this.#maxColumns, 'columns')
     if (this.#dialect.header === true && this.#count === 0) this.#readHeader(fields, text, starts)
     else {
       this.#record++
@@ -272,71 +273,13 @@ export class CsvReader implements RecordReader<string> {
     this.#line += 1 + countOf(text, this.#dialect.lineEnd)
   }
 
-  #split(text: string, delimiter: string, starts: number[]): string[] {
-    const { quote, trim } = this.#dialect
-    const fields: string[] = []
-    let quoteAt = -1
-    for (let at = 0; ; at += delimiter.length) {
-      if (fields.length === this.#maxColumns) throw this.#tooMany('maxColumns', this.#maxColumns, 'columns')
-      const start = trim ? skipSpace(text, at, delimiter) : at
-      starts.push(start)
-      if (quote !== '' && text.startsWith(quote, start)) {
-        const close = this.#closeOf(text, start)
-        fields.push(this.#inside(text.slice(start + 1, close)))
-        at = trim ? skipSpace(text, close + 1, delimiter) : close + 1
-        if (at < text.length && !text.startsWith(delimiter, at)) {
-          throw this.#invalid('a quoted field goes on after its closing quote', text, at)
-        }
-      } else {
-        const found = text.indexOf(delimiter, at)
-        const end = found === -1 ? text.length : found
-        if (quoteAt < at) quoteAt = this.#ends.nextQuote(text, at)
-        if (quoteAt < end) throw this.#invalid('a quote inside a field that is not quoted', text, quoteAt)
-        fields.push(trim ? text.slice(at, end).trim() : text.slice(at, end))
-        at = end
-      }
-      if (at >= text.length) return fields
+  #split(text: string, starts: number[]): string[] {
+    try {
+      return this.#splitter!.split(text, starts)
+    } catch (error) {
+      if (error instanceof FieldProblem) throw this.#invalid(error.message, text, error.offset)
+      throw error
     }
-  }
-
-  /** The closing quote of the field whose opening one is at an offset. */
-  #closeOf(text: string, open: number): number {
-    const { quote, escapeChar } = this.#dialect
-    let at = open + 1
-    if (quote === escapeChar) {
-      for (;;) {
-        const found = text.indexOf(quote, at)
-        if (found === -1) break
-        if (!text.startsWith(quote, found + 1)) return found
-        at = found + 2
-      }
-    } else {
-      for (; at < text.length; at++) {
-        if (text[at] === escapeChar) at++
-        else if (text[at] === quote) return at
-      }
-    }
-    throw this.#invalid('a quoted field is not closed', text, open)
-  }
-
-  #inside(text: string): string {
-    const { quote, escapeChar } = this.#dialect
-    if (!text.includes(escapeChar)) return text
-    return quote === escapeChar ? text.replaceAll(quote + quote, quote) : text.replace(this.#unescape, '$1')
-  }
-
-  #guessDelimiter(text: string): string {
-    const { quote } = this.#dialect
-    const bare =
-      quote === ''
-        ? text
-        : text
-            .split(quote)
-            .filter((_, index) => index % 2 === 0)
-            .join('')
-    const counts = DELIMITERS.map(delimiter => countOf(bare, delimiter))
-    const most = Math.max(...counts)
-    return DELIMITERS[counts.indexOf(most)]!
   }
 
   #readHeader(fields: string[], text: string, starts: number[]): void {
@@ -446,18 +389,6 @@ export class CsvReader implements RecordReader<string> {
       { details: { limit, max, line: this.#line, record: this.#record } },
     )
   }
-}
-
-function skipSpace(text: string, from: number, delimiter: string): number {
-  let at = from
-  while ((text[at] === ' ' || text[at] === '\t') && !text.startsWith(delimiter, at)) at++
-  return at
-}
-
-function countOf(text: string, part: string): number {
-  let count = 0
-  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length)) count++
-  return count
 }
 
 /** Names come from outside, so they are cut. */
