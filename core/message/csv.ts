@@ -7,7 +7,7 @@ import { CsvWriter } from './csv-write.ts'
 import type { FormatCodec } from './format.ts'
 import { recordsOf, textReader } from './records.ts'
 
-export type { CsvColumn, CsvOptions } from './csv-options.ts'
+export type { CsvOptions } from './csv-options.ts'
 
 /**
  * `text/csv` with a header. Objects have the fields as strings, or as `columns` says. Errors have `line`, `column` and

@@ -1,7 +1,7 @@
 /** Reads fixed-width records from pieces of a text. */
 import { SignalboxError } from '../errors.ts'
 import { NotOfType, type ReadValue, valueReader } from './columns.ts'
-import { alignOf, type FixedColumn, type FixedOptions } from './fixed.ts'
+import { alignOf, type FixedColumn, type FixedOptions } from './fixed-options.ts'
 import { type BodyLimits, DEFAULT_MAX_ELEMENTS } from './format.ts'
 import { Pending, type RecordReader } from './records.ts'
 import { overLimit } from './safety.ts'
