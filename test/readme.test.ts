@@ -205,7 +205,8 @@ exit 127
 `
   writeFileSync(join(bin, 'npx'), npx)
   chmodSync(join(bin, 'npx'), 0o755)
-  const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, ...inherited } = process.env
+  // The reader of the page has the state of the project in its folder.
+  const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, SIGNALBOX_STATE_DIR: ___, ...inherited } = process.env
   return {
     ...inherited,
     PATH: [bin, dirname(process.execPath), inherited.PATH].join(delimiter),
