@@ -91,7 +91,7 @@ export class HttpHandler {
       // Before anything is awaited: what follows on the connection has perhaps been read already.
       if (request.httpVersionMajor !== 1) throw versionNotSupported()
       checkHost(request, headers.host)
-      checkTransferEncoding(headers['transfer-encoding'])
+      checkTransferEncoding(request, headers['transfer-encoding'])
       if (this.#inFlight > this.#options.maxInFlight) throw overloaded(this.#options.maxInFlight)
       const match = this.#routes.find(request.method!, request.url!, headers)
       route = match?.route
@@ -239,8 +239,13 @@ function badHost(message: string): SignalboxError {
 }
 
 /** A body whose end is not certain is how requests are smuggled (RFC 9112, 6.1 and 11.2). */
-function checkTransferEncoding(value: string | undefined): void {
-  if (value === undefined || value.toLowerCase() === 'chunked') return
+function checkTransferEncoding({ httpVersionMinor }: IncomingMessage, value: string | undefined): void {
+  if (value === undefined) return
+  if (httpVersionMinor === 0) {
+    const message = 'HTTP/1.0 knows no Transfer-Encoding: where this body ends is not certain'
+    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', message, { details: { endsConnection: true } })
+  }
+  if (value.toLowerCase() === 'chunked') return
   throw new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', 'the only transfer encoding accepted is chunked', {
     status: 501,
   })
