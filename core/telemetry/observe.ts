@@ -35,6 +35,8 @@ export interface Observer {
   channel(meter: Meter, message: Inbound, cid: string): Observation
   service(meter: Meter, context: MessageContext, cid: string): Observation
   connection(meter: Meter, call: ConnectionCall): Observation
+  /** The span of a step of a route; undefined where nothing is traced. */
+  step(name: string, trace: string | undefined, cid: string): BusSpan | undefined
 }
 
 /** Undefined while nothing is traced and nobody tails. */
@@ -105,6 +107,11 @@ function endOf(kind: TailEvent['kind'], { error }: Outcome): TailEvent['event'] 
   return error === undefined ? 'handled' : 'failed'
 }
 
+/** Routes are measured as services are, under their whole address. */
+function addressOf(name: string): string {
+  return name.includes('/') ? name : `service/${name}`
+}
+
 const busObserver: Observer = {
   channel(meter, message, cid) {
     const trace = joinTrace(message.traceparent, message.headers.tracestate)
@@ -134,11 +141,12 @@ const busObserver: Observer = {
     const span = tracer?.service(meter.name, cid, context.trace)
     const channel = (context.origin as Origin | undefined)?.channel
     const from = channel && `channel/${channel.transport}/${channel.name}`
-    return new Observation(context.trace, span, { kind: 'service', cid, from, to: `service/${meter.name}` })
+    return new Observation(context.trace, span, { kind: 'service', cid, from, to: addressOf(meter.name) })
   },
   connection(meter, call) {
     const span = tracer?.connection(meter.name, meter.transport!, call)
     const to = `connection/${meter.transport}/${meter.name}`
     return new Observation(call.trace, span, { kind: 'connection', cid: call.cid, from: undefined, to })
   },
+  step: (name, trace, cid) => tracer?.service(name, cid, trace),
 }
