@@ -4,6 +4,7 @@ import type { ConsumerConfig } from '../actors/messages/consumer.ts'
 import type { LogConfig } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import { QUEUE_SUBSCRIPTION } from '../actors/messages/protocol.ts'
+import { SignalboxError } from '../core/errors.ts'
 import { RESOURCE_KINDS, type ResourceKind } from '../core/resource/resource.ts'
 import type { KeeperConfig } from './keeper-boot.ts'
 
@@ -42,15 +43,19 @@ export function consumerOf(
   { name, options }: EndpointConfig,
 ): ConsumerConfig | undefined {
   if (kind !== 'queue' && kind !== 'subscription') return undefined
-  const { service, prefetch, timeoutMs } = options as QueueResource
-  if (service === undefined) return undefined
+  const { service, route, prefetch, timeoutMs } = options as QueueResource
+  if (service !== undefined && route !== undefined) {
+    const message = `${kind} ${name} has both service and route; one of them handles its messages`
+    throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', message)
+  }
+  if (service === undefined && route === undefined) return undefined
   const isQueue = kind === 'queue'
   return {
     name,
     kind: isQueue ? 'queue' : 'topic',
     log: isQueue ? name : (options as SubscriptionResource).topic,
     subscription: isQueue ? QUEUE_SUBSCRIPTION : name,
-    target: `service/${service}`,
+    target: route === undefined ? `service/${service}` : `route/${route}`,
     prefetch: prefetch!,
     timeoutMs: timeoutMs!,
   }

@@ -76,7 +76,11 @@ async function run(
     })
   const first = live ? await bootFromState(live, state, written, log) : configOf(project)
   if (!live) refuseKept(project)
-  const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
+  const config = {
+    ...first,
+    keepsState: live !== undefined,
+    channels: await Promise.all(first.channels.map(withPort)),
+  }
   const current = (): BootConfig => live?.current ?? config
   live?.begin(config)
   const workers = options.workers ?? project.workers

@@ -1,10 +1,15 @@
-/** Watches a project: a saved service file is deployed, a saved module beside the services makes fresh workers. */
-import { relative, sep } from 'node:path'
+/**
+ * Watches a project: a saved service or route file is deployed, a saved module or mapping beside them makes fresh
+ * workers.
+ */
+import { relative } from 'node:path'
 import { watch } from 'chokidar'
 import type { Deployer } from '../actors/deployer.ts'
 import type { Logger } from '../core/telemetry/log.ts'
 
 const CODE = /\.(?:ts|mts|js|mjs|json)$/
+/** What routes are made of is more than code. */
+const ROUTE_CODE = /^(?:routes|mappings)[\\/].*\.(?:ya?ml|jsonata)$/
 /** Editors write a file in several steps, and save several files at once. */
 const SETTLE_MS = 40
 
@@ -14,14 +19,14 @@ export interface Watching {
 
 /** Begins to watch the folder of a project; resolves when it does. */
 export async function watchProject(root: string, deployer: Deployer, log: Logger): Promise<Watching> {
-  const pending = { services: false, others: false }
+  const pending = { units: false, others: false }
   let timer: NodeJS.Timeout | undefined
   const settle = () => {
-    const { services, others } = pending
-    pending.services = pending.others = false
-    // Fresh workers load the services as they are now, too.
+    const { units, others } = pending
+    pending.units = pending.others = false
+    // Fresh workers load services and routes as they are now, too.
     if (others) void deployer.refresh()
-    else if (services) void deployer.sync()
+    else if (units) void deployer.sync()
   }
   const changed = (path: string) => {
     const inside = relative(root, path)
@@ -29,8 +34,8 @@ export async function watchProject(root: string, deployer: Deployer, log: Logger
       log.info({}, 'signalbox.yaml has changed: `signalbox diff` shows how, `signalbox apply` makes it so')
       return
     }
-    if (!CODE.test(inside) || /\.test\./.test(inside)) return
-    if (inside.startsWith(`services${sep}`)) pending.services = true
+    if (!(CODE.test(inside) || ROUTE_CODE.test(inside)) || /\.test\./.test(inside)) return
+    if (/^(?:services|routes)[\\/]/.test(inside)) pending.units = true
     else pending.others = true
     clearTimeout(timer)
     timer = setTimeout(settle, SETTLE_MS)

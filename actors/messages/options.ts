@@ -47,6 +47,9 @@ const DELIVERY = {
       description: 'Service that handles the messages. Default: clients fetch them.',
     }),
   ),
+  route: Type.Optional(
+    Type.String({ minLength: 1, description: 'Route that handles the messages, in the place of a service.' }),
+  ),
   prefetch: Type.Optional(
     Type.Integer({
       minimum: 1,

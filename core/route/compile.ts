@@ -9,14 +9,14 @@ import { Invocation } from '../service/invocation.ts'
 import type { ServiceContext } from '../service/service.ts'
 import { observer } from '../telemetry/observe.ts'
 import { type CheckedRoute, checkRoute, type Step } from './check.ts'
-import type { Compiling, Evaluate, RoutePorts, Run } from './compiling.ts'
+import type { Compiling, RoutePorts, Run } from './compiling.ts'
 import { Exchange, exchangeOf, type KeptMessage } from './exchange.ts'
 import { expressions } from './expressions.ts'
 import { Housekeeping } from './housekeeping.ts'
 import { Jobs } from './jobs.ts'
 import type { RouteDefinition, StepKind, StepList } from './options.ts'
 import { deadLettering } from './steps/dead-letter.ts'
-import { COMPILERS, WITH_REST } from './steps.ts'
+import { COMPILERS, STATEFUL, WITH_REST } from './steps.ts'
 import { tracedSequence } from './traced.ts'
 
 /** What a step has done in this worker. */
@@ -83,6 +83,11 @@ export class CompiledRoute {
     return pending === undefined ? answerOf(x) : pending.then(() => answerOf(x))
   }
 
+  /** Whether it keeps anything, so that there may be something to take up. */
+  get isStateful(): boolean {
+    return this.counts.some(({ kind }) => STATEFUL.has(kind))
+  }
+
   inspect(): Record<string, unknown> {
     const steps = this.counts.map(({ id, begun, failed }) => ({ id, begun, ...(failed > 0 && { failed }) }))
     return { steps, ...(this.jobs.active > 0 && { jobs: this.jobs.active }) }
@@ -131,6 +136,7 @@ export class CompiledRoute {
 
   async #step(step: Step, rest: Run): Promise<Run> {
     try {
+      if (STATEFUL.has(step.kind) && !this.#ports.hasState) throw noState(step.kind)
       const compile = COMPILERS[step.kind] as (c: Compiling) => Run | Promise<Run>
       return await compile(this.#compiling(step, rest))
     } catch (thrown) {
@@ -196,6 +202,11 @@ function tooLate(route: string): SignalboxError {
   return new SignalboxError('SIGNALBOX_TIMEOUT_DEADLINE', `route ${route} took longer than its time limit`)
 }
 
+function noState(kind: string): SignalboxError {
+  const message = `${kind} needs a folder to keep its state in, and this node has none`
+  return new SignalboxError('SIGNALBOX_ROUTE_INVALID', message)
+}
+
 function answerOf(x: Exchange): unknown {
   return x.stopped ? undefined : x.payload
 }
@@ -241,5 +252,3 @@ function sequence(route: string, entries: readonly Entry[]): Run {
     return undefined
   }
 }
-
-export type { Evaluate }

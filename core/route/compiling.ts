@@ -28,6 +28,8 @@ export interface RoutePorts {
   readonly service: ServicePorts
   /** What is kept on disk for the routes of the node. */
   readonly state: RouteState
+  /** Whether the node has a place for it: without one, steps that keep something do not compile. */
+  readonly hasState: boolean
   readonly clock: Clock
   readonly random: Random
   readonly ids: IdSource

@@ -60,6 +60,8 @@ export class Jobs {
   readonly #timers = new Set<Timer>()
   readonly #running = new Set<Promise<void>>()
   readonly #turns: (() => void)[] = []
+  /** Steps of earlier versions that have left work behind. */
+  readonly #gone = new Set<string>()
   #active = 0
   #closed = false
 
@@ -133,12 +135,25 @@ export class Jobs {
 
   /** Takes up what is due and nobody works on: also what crashed workers have left. */
   async sweep(): Promise<void> {
-    const { route, state, clock } = this.#options
+    const { route, state, clock, log } = this.#options
     const now = clock.now()
-    const due = await state.list<JobRecord>(JOBS, { prefix: `${route}/`, limit: SWEEP_LIMIT })
-    for (const { key, value } of due) {
-      if (dueOf(key) > now) break
-      if (value.leasedUntil <= now) this.start(key)
+    for (let after: string | undefined; ; ) {
+      const options = { prefix: `${route}/`, limit: SWEEP_LIMIT, ...(after !== undefined && { after }) }
+      const page = await state.list<JobRecord>(JOBS, options)
+      for (const { key, value } of page) {
+        if (dueOf(key) > now) return
+        if (value.leasedUntil > now) continue
+        if (this.#handlers.has(value.step)) this.start(key)
+        else if (!this.#gone.has(value.step)) {
+          this.#gone.add(value.step)
+          log.warn(
+            { route, step: value.step },
+            'work is left of a step that the route does not have any more',
+          )
+        }
+      }
+      after = page.at(-1)?.key
+      if (page.length < SWEEP_LIMIT || this.#active >= MAX_RUNNING) return
     }
   }
 

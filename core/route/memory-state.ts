@@ -64,8 +64,8 @@ export class MemoryState implements RouteState {
   }
 
   #of(collection: string): Map<string, Packed> {
-    let records = this.#collections.get(collection)
-    if (!records) this.#collections.set(collection, (records = new Map()))
+    const records = this.#collections.get(collection) ?? new Map<string, Packed>()
+    this.#collections.set(collection, records)
     return records
   }
 }

@@ -55,3 +55,14 @@ export const COMPILERS: { readonly [K in StepKind]: Compiler<K> } = {
 
 /** Kinds that what follows in their list belongs to: it happens later, or they must know how it ends. */
 export const WITH_REST: ReadonlySet<StepKind> = new Set(['aggregate', 'resequence', 'delay', 'idempotent'])
+
+/** Kinds that keep something on disk. */
+export const STATEFUL: ReadonlySet<StepKind> = new Set([
+  'aggregate',
+  'resequence',
+  'delay',
+  'idempotent',
+  'claim',
+  'restore',
+  'saga',
+])

@@ -104,6 +104,7 @@ export async function testRoute(
     random: system.random,
     ids: idSource(),
     state: options.state ?? new MemoryState(),
+    hasState: true,
     seams: options.seams ?? projectSeams(options.root ?? process.cwd()),
     tokens: (bucket, rate) => buckets.take(bucket, rate),
   }
