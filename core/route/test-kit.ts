@@ -44,6 +44,8 @@ import { projectSeams, type RouteSeams } from './seams.ts'
 import type { RouteState } from './state.ts'
 import { TokenBuckets } from './tokens.ts'
 
+const SHUTDOWN_MS = 60_000
+
 export interface TestRouteOptions extends TestServiceOptions {
   /** What the route may call by `route/NAME`. */
   routes?: Record<string, FakeService>
@@ -140,7 +142,11 @@ export async function testRoute(
     },
     async close() {
       route.close()
-      await system.shutdown()
+      const ended = system.shutdown()
+      // Fakes that never answer are given up; the time for that does not pass by itself.
+      await settled()
+      if (clock instanceof TestClock) clock.advance(SHUTDOWN_MS)
+      await ended
     },
   }
 }
