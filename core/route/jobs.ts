@@ -28,7 +28,9 @@ export interface Job {
 }
 
 /** What a handler says when it is done: changes that go with the end of the job, or when it goes on. */
-export type JobResult = { changes?: Change[] } | { againAt: number; changes?: (key: string) => Change[] }
+export type JobResult =
+  /** `start`: a job among the changes that is to be begun. */
+  { changes?: Change[]; start?: string } | { againAt: number; changes?: (key: string) => Change[] }
 
 /** Does the work of a job; called again after a failure. It must bear being called again after it was done. */
 export type JobHandler = (data: unknown, job: Job) => Promise<JobResult>
@@ -227,7 +229,11 @@ export class Jobs {
   async #attempt(job: Job): Promise<void> {
     const { step, data } = job.record
     const result = await this.#handlers.get(step)!(data, job)
-    if (!('againAt' in result)) return this.#replace(job, result.changes ?? [])
+    if (!('againAt' in result)) {
+      await this.#replace(job, result.changes ?? [])
+      if (result.start !== undefined) this.start(result.start)
+      return
+    }
     const { key, change } = this.create(step, result.againAt, job.record.data)
     await this.#replace(job, [change, ...(result.changes?.(key) ?? [])])
     this.arm(key)

@@ -70,7 +70,7 @@ const CALL = {
 const KEEP = {
   payload: opt(AnyValue('What is sent. Default: the payload of the message.')),
   headers: opt(Values('Headers that go along, beside those that the route has set.')),
-  id: opt(Expr('Within the window of the queue or topic a second message of this id is dropped.')),
+  messageId: opt(Expr('Within the window of the queue or topic a second message of this id is dropped.')),
   key: opt(Expr('Messages of one key are delivered in order.')),
   delayMs: opt(Ms('Delivered not sooner than after so many milliseconds.')),
   priority: opt(Type.Integer({ minimum: 0, maximum: 9, description: '0 to 9, default 4.' })),
@@ -95,7 +95,9 @@ const FAN = {
 }
 const BATCH = {
   key: opt(Expr('Messages with the same key belong together. Default: the header sb-correlation-id.')),
-  id: opt(Expr('Tells a message from the others of its group; a second one of the same id is ignored.')),
+  messageId: opt(
+    Expr('Tells a message from the others of its group; a second one of the same id is ignored.'),
+  ),
   timeoutMs: opt(Ms('The group is complete so long after its first message.')),
   idleMs: opt(Ms('The group is complete when so long none has come.')),
   maxSize: opt(Count('A group of this size is complete in any case.', { default: 9_000, maximum: 9_000 })),

@@ -107,11 +107,14 @@ describe('several at once', () => {
       }),
       { services },
     )
-    assert.deepEqual({ ...((await some.send(1)).payload as object) }, {
-      ok: ['a', 'b'],
-      bad: 'SIGNALBOX_NOT_CONNECTED',
-      was: 1,
-    })
+    assert.deepEqual(
+      { ...((await some.send(1)).payload as object) },
+      {
+        ok: ['a', 'b'],
+        bad: 'SIGNALBOX_NOT_CONNECTED',
+        was: 1,
+      },
+    )
     const three = await under(t, steps({ multicast: { branches, need: 3 } }), { services })
     await assert.rejects(three.send(1), { code: 'SIGNALBOX_ROUTE_PARTIAL' })
   })
@@ -372,7 +375,7 @@ describe('sending', () => {
         { set: { headers: { mine: '"1"' } } },
         { call: { service: 's', headers: { more: '"2"' } } },
         { tell: 's' },
-        { publish: { topic: 't', key: '"k"', id: '"i"', priority: 7 } },
+        { publish: { topic: 't', key: '"k"', messageId: '"i"', priority: 7 } },
       ),
       { services: { s: () => 'answer' } },
     )

@@ -48,7 +48,7 @@ export interface CompleteGroup {
 
 export interface GroupOptions {
   key?: Expression
-  id?: Expression
+  messageId?: Expression
   size?: number
   sequence?: boolean
   when?: Expression
@@ -74,7 +74,7 @@ export async function grouping(
 ): Promise<(x: Exchange) => Promise<void>> {
   const groups = new Groups(c, options, release)
   groups.key = options.key === undefined ? undefined : await c.evaluate(options.key, 'key')
-  groups.id = options.id === undefined ? undefined : await c.evaluate(options.id, 'id')
+  groups.id = options.messageId === undefined ? undefined : await c.evaluate(options.messageId, 'messageId')
   groups.when = options.when === undefined ? undefined : await c.evaluate(options.when, 'when')
   c.jobs.handle(c.id, (data, job) => groups.work(data as Work, job))
   return x => groups.add(x)
@@ -111,7 +111,7 @@ class Groups {
 
   async add(x: Exchange): Promise<void> {
     const key = await groupKey(x, this.key)
-    const id = this.id ? keyText(await this.id(x), 'id') : messageId(x, this.#c.ports.ids)
+    const id = this.id ? keyText(await this.id(x), 'messageId') : messageId(x, this.#c.ports.ids)
     const message = keptOf(x)
     await contending(() => this.#tryAdd(x, key, id, message))
     x.stopped = true
@@ -204,11 +204,8 @@ class Groups {
     }
     const key = headKey.split('/').at(-1)!
     const job = jobs.create(step, clock.now(), { op: 'release', key, gid, reason: 'timeout' } satisfies Work)
-    // It is begun when it is stored, by this worker or by the next sweep.
-    setImmediate(() => jobs.arm(job.key))
-    return {
-      changes: [{ type: 'delete', collection: GROUPS, key: headKey, ifRevision: revision }, job.change],
-    }
+    const end: Change = { type: 'delete', collection: GROUPS, key: headKey, ifRevision: revision }
+    return { changes: [end, job.change], start: job.key }
   }
 
   async #releaseGroup({ key, gid, reason }: Work & { op: 'release' }): Promise<JobResult> {

@@ -85,14 +85,14 @@ async function keeping(
   keep: (x: Exchange, payload: unknown, options: KeepOptions) => Promise<unknown>,
 ) {
   const { delayMs, priority } = given
-  const id = given.id === undefined ? undefined : await c.evaluate(given.id, 'id')
+  const id = given.messageId === undefined ? undefined : await c.evaluate(given.messageId, 'messageId')
   const key = given.key === undefined ? undefined : await c.evaluate(given.key, 'key')
   const message = await messageOf(c, given)
   return async (x: Exchange): Promise<void> => {
     const { payload, headers } = await message(x)
     await keep(x, payload, {
       headers,
-      ...(id && { id: keyText(await id(x), 'id') }),
+      ...(id && { id: keyText(await id(x), 'messageId') }),
       ...(key && { key: keyText(await key(x), 'key') }),
       ...(delayMs !== undefined && { delayMs }),
       ...(priority !== undefined && { priority }),
