@@ -123,6 +123,18 @@ export class BusOperator implements Operator {
     )
   }
 
+  deployRoute(actor: Actor, file: string, source: string): Promise<DeployView> {
+    return this.#act(actor, 'service.deploy', `route-file/${file}`, { after: { file } }, () =>
+      this.#parts.deployer.deploy(file, source, 'route'),
+    )
+  }
+
+  undeployRoute(actor: Actor, file: string): Promise<void> {
+    return this.#act(actor, 'service.deploy', `route-file/${file}`, { before: { file } }, () =>
+      this.#parts.deployer.remove(file, 'route'),
+    )
+  }
+
   async resources(kind?: string): Promise<ResourceView[]> {
     const records = this.#parts.resources
       .list()

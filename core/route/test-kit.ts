@@ -34,6 +34,7 @@ import {
   type TestReply,
   type TestServiceOptions,
 } from '../service/test-kit.ts'
+import type { CheckedRoute } from './check.ts'
 import type { CompiledRoute } from './compile.ts'
 import type { RoutePorts } from './compiling.ts'
 import { MemoryState } from './memory-state.ts'
@@ -79,7 +80,12 @@ export interface RouteUnderTest {
 }
 
 /** A route as it is written: a builder or data. */
-export type RouteSource = RouteDefinition | RouteBuilder | StepBuilder<never> | StepBuilder<unknown>
+export type RouteSource =
+  | RouteDefinition
+  | CheckedRoute
+  | RouteBuilder
+  | StepBuilder<never>
+  | StepBuilder<unknown>
 
 /** Makes a route ready to be tested. Rejects with SIGNALBOX_ROUTE_INVALID. */
 export async function testRoute(
@@ -87,7 +93,8 @@ export async function testRoute(
   options: TestRouteOptions = {},
 ): Promise<RouteUnderTest> {
   const definition = definitionOf(source)
-  const name = definition.name ?? 'route-under-test'
+  const given = 'settings' in definition ? definition.settings.name : definition.name
+  const name = given ?? 'route-under-test'
   const log: TestLogLine[] = []
   const calls: TestCall[] = []
   const kept: TestMessageKept[] = []
@@ -156,7 +163,7 @@ async function settled(): Promise<void> {
   for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
 }
 
-function definitionOf(source: RouteSource): RouteDefinition {
+function definitionOf(source: RouteSource): RouteDefinition | CheckedRoute {
   if (source instanceof StepBuilder) return (source as RouteBuilder).definition()
   return source
 }
