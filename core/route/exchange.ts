@@ -7,7 +7,7 @@ import type { RouteMessage } from './options.ts'
 type Texts = Readonly<Record<string, string>>
 type Vars = Readonly<Record<string, unknown>>
 
-const NONE: Readonly<Record<string, never>> = Object.freeze(Object.create(null) as Record<string, never>)
+const NONE: Readonly<Record<string, never>> = Object.freeze({})
 const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]{1,256}$/
 const MAX_HEADER = 65_536
 
@@ -69,6 +69,13 @@ export class Exchange implements RouteMessage {
     this.stopped = other.stopped
   }
 
+  /** Takes headers that are known to be good, all at once. */
+  withHeaders(headers: Texts): this {
+    this.headers = { ...this.headers, ...headers }
+    this.own = { ...this.own, ...headers }
+    return this
+  }
+
   /** Sets a header; null removes it. Throws SIGNALBOX_EXPRESSION_FAILED for what cannot be one. */
   setHeader(name: string, value: unknown): void {
     const key = name.toLowerCase()
@@ -85,19 +92,15 @@ export class Exchange implements RouteMessage {
   }
 }
 
-function nullCopy<T>(from: Readonly<Record<string, T>>): Record<string, T> {
-  return Object.assign(Object.create(null) as Record<string, T>, from)
-}
-
+/** A copy with one name more or less; what reaches a prototype is no name (see above). */
 function changed<T>(
   from: Readonly<Record<string, T>>,
   name: string,
   value: T | undefined,
 ): Record<string, T> {
-  const next = nullCopy(from)
-  if (value === undefined) delete next[name]
-  else next[name] = value
-  return next
+  if (value !== undefined) return { ...from, [name]: value }
+  const { [name]: _, ...others } = from
+  return others
 }
 
 /** What goes along with a message that the route sends: headers it has set, and those given for this one. */
@@ -155,8 +158,8 @@ export function keptOf(x: Exchange): KeptMessage {
 
 /** The exchange that goes on with what was kept. */
 export function exchangeOf(kept: KeptMessage, context: ServiceContext): Exchange {
-  const x = new Exchange(kept.payload, nullCopy(kept.headers), context)
-  x.own = nullCopy(kept.own)
-  x.vars = nullCopy(kept.vars)
+  const x = new Exchange(kept.payload, kept.headers, context)
+  x.own = kept.own
+  x.vars = kept.vars
   return x
 }

@@ -1,6 +1,6 @@
 /** Filter, content-based router, dynamic router. */
 import { SignalboxError } from '../../errors.ts'
-import { type Compiler, type Evaluate, isTrue, type Run, shown, then } from '../compiling.ts'
+import { type Compiler, type Evaluate, isPromise, isTrue, type Run, shown } from '../compiling.ts'
 import type { Exchange } from '../exchange.ts'
 import { deliver } from './addresses.ts'
 
@@ -9,7 +9,12 @@ export const filter: Compiler<'filter'> = async c => {
   const decide = (x: Exchange, value: unknown) => {
     if (!isTrue(value)) x.stopped = true
   }
-  return x => then(when(x), value => decide(x, value))
+  return x => {
+    const value = when(x)
+    if (value === true) return undefined
+    if (isPromise(value)) return value.then(found => decide(x, found))
+    return decide(x, value)
+  }
 }
 
 export const choose: Compiler<'choose'> = async c => {

@@ -85,6 +85,8 @@ interface Settings {
 
 class Splitting {
   readonly #x: Exchange
+  /** What all parts have: the place of the whole in another whole is not theirs. */
+  readonly #base: Exchange
   readonly #c: Compiling
   readonly #run: Run
   readonly #settings: Settings
@@ -99,6 +101,8 @@ class Splitting {
   constructor(c: Compiling, x: Exchange, run: Run, settings: Settings) {
     this.#c = c
     this.#x = x
+    this.#base = x.copy(null)
+    if (x.headers[SEQUENCE_SIZE] !== undefined) this.#base.setHeader(SEQUENCE_SIZE, null)
     this.#run = run
     this.#settings = settings
     // The same message that comes again gives parts of the same names.
@@ -137,10 +141,9 @@ class Splitting {
 
   #begin(part: unknown, size: number | undefined): void {
     const number = ++this.#count
-    const copy = this.#x.copy(part)
-    copy.setHeader(CORRELATION, this.#correlation)
-    copy.setHeader(SEQUENCE_NUMBER, number)
-    copy.setHeader(SEQUENCE_SIZE, size ?? null)
+    const copy = this.#base.copy(part)
+    const place = { [CORRELATION]: this.#correlation, [SEQUENCE_NUMBER]: String(number) }
+    copy.withHeaders(size === undefined ? place : { ...place, [SEQUENCE_SIZE]: String(size) })
     try {
       this.#x.signal.throwIfAborted()
       const pending = this.#run(copy)
