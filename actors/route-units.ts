@@ -35,6 +35,12 @@ export class RunningRoutes {
     route.close()
   }
 
+  /** Begins with nothing more, and resolves when what was begun is done. */
+  async drain(): Promise<void> {
+    for (const route of this.#routes) route.close()
+    await Promise.all(Array.from(this.#routes, route => route.idle()))
+  }
+
   async sweep(): Promise<void> {
     for (const route of this.#routes) if (route.isStateful) await route.sweep()
   }

@@ -67,6 +67,8 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   return {
     drain: async handover => {
       await Promise.all([endpoints.drain(handover), consumers.drain()])
+      // What came from outside may have given the routes something to do by themselves.
+      await running.drain()
     },
     requests: {
       units: () => [...units.service.list(), ...units.route.list()],
