@@ -133,7 +133,8 @@ export class LiveResources {
     }
     this.#keeper = keeperConfig(this.#options.keptFolder, complete)
     const { security = [], connection = [], channel = [] } = complete
-    return { root, security, connections: connection, channels: channel, consumers: consumersOf(complete) }
+    const consumers = consumersOf(complete)
+    return { root, keepsState: true, security, connections: connection, channels: channel, consumers }
   }
 
   /**

@@ -12,6 +12,11 @@ import { createService, type ServiceClass } from './service.ts'
 /** Makes correlation ids for messages that came with none. */
 const makeCid: IdSource = idSource()
 
+/** Where a service is reached; a route is named by its whole address. */
+export function addressOf(name: string): string {
+  return name.startsWith('route/') ? name : `service/${name}`
+}
+
 export class ServiceRunner {
   readonly name: string
   readonly type: ServiceClass
