@@ -1,7 +1,7 @@
 /** A route as the bus runs it: like a service, at `route/NAME`. */
 import type { TSchema } from '../schema.ts'
 import { ServiceRunner } from '../service/runner.ts'
-import { type ServiceClass, service } from '../service/service.ts'
+import { contextBehind, Service, type ServiceClass } from '../service/service.ts'
 import type { CheckedRoute } from './check.ts'
 import { CompiledRoute } from './compile.ts'
 import type { RoutePorts } from './compiling.ts'
@@ -30,13 +30,17 @@ export async function hostRoute(
 
 function serviceOf(route: CompiledRoute): ServiceClass {
   const { input, output, concurrency, timeoutMs, mailboxCapacity, description } = route.checked.settings
-  return service({
+  class RouteService extends Service {
+    handle(payload: unknown) {
+      return route.handle(payload, contextBehind(this))
+    }
+  }
+  return Object.assign(RouteService, {
     ...(input && { input: input as TSchema }),
     ...(output && { output: output as TSchema }),
     ...(concurrency !== undefined && { concurrency }),
     ...(timeoutMs !== undefined && { timeoutMs }),
     ...(mailboxCapacity !== undefined && { mailboxCapacity }),
     ...(description !== undefined && { description }),
-    handle: (payload, context) => route.handle(payload, context),
-  }) as ServiceClass
+  })
 }
