@@ -6,13 +6,20 @@ import { json } from './json.ts'
 import { msgpack } from './msgpack.ts'
 import { decodeUtf8 } from './text.ts'
 import { buildXml, parseXml, xmlToObject } from './xml.ts'
+import { joinXml, splitXml, XmlOptions } from './xml-split.ts'
 
 export type { BodyLimits, FormatCodec } from './format.ts'
 
-const xml: FormatCodec = {
+const xml: FormatCodec<Partial<XmlOptions>> = {
   mediaTypes: ['application/xml', 'text/xml'],
   suffix: '+xml',
-  parse: (bytes, limits) => xmlToObject(parseXml(bytes, limits)),
+  options: XmlOptions,
+  parse(bytes, limits, options) {
+    const root = parseXml(bytes, limits)
+    return options?.as === 'element' ? root : xmlToObject(root)
+  },
+  split: splitXml,
+  join: joinXml,
   build(value) {
     if (typeof value === 'object' && value !== null) return buildXml(value)
     throw new SignalboxError(

@@ -23,9 +23,17 @@ function decode(bytes: Buffer): string {
       return decodeUtf16(Buffer.from(bytes).swap16())
     }
   }
-  const encoding = ENCODING.exec(bytes.toString('latin1', 0, 300))?.[1]?.toLowerCase()
-  if (encoding === undefined || UTF8.has(encoding)) return decodeUtf8(bytes, 'XML')
-  if (LATIN1.has(encoding)) return bytes.toString('latin1')
+  return declaredEncoding(bytes) === 'latin1' ? bytes.toString('latin1') : decodeUtf8(bytes, 'XML')
+}
+
+/** Bytes at the start of a document in which the declaration of its encoding is looked for. */
+export const ENCODING_WITHIN = 300
+
+/** The encoding of a document without a byte order mark of UTF-16, from its first {@link ENCODING_WITHIN} bytes. */
+export function declaredEncoding(bytes: Buffer): 'utf8' | 'latin1' {
+  const encoding = ENCODING.exec(bytes.toString('latin1', 0, ENCODING_WITHIN))?.[1]?.toLowerCase()
+  if (encoding === undefined || UTF8.has(encoding)) return 'utf8'
+  if (LATIN1.has(encoding)) return 'latin1'
   if (UTF16.has(encoding)) throw refused('UTF-16 is declared, but the document has no byte order mark', 1, 1)
   throw new SignalboxError(
     'SIGNALBOX_FORMAT_UNSUPPORTED',
