@@ -4,6 +4,7 @@ import { form } from './form.ts'
 import type { BodyLimits, FormatCodec } from './format.ts'
 import { json } from './json.ts'
 import { msgpack } from './msgpack.ts'
+import { soap } from './soap.ts'
 import { decodeUtf8 } from './text.ts'
 import { buildXml, parseXml, xmlToObject } from './xml.ts'
 import { joinXml, splitXml, XmlOptions } from './xml-split.ts'
@@ -41,7 +42,7 @@ const text: FormatCodec = {
   },
 }
 
-const FORMATS = { json, xml, form, text, msgpack } as const satisfies Record<string, FormatCodec>
+const FORMATS = { json, xml, soap, form, text, msgpack } as const satisfies Record<string, FormatCodec>
 
 /** The name of a format. */
 export type BodyFormat = keyof typeof FORMATS

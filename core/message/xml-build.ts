@@ -163,7 +163,8 @@ function scalar(value: unknown, path: string, name: string): string {
   )
 }
 
-function escapeText(text: string, where: string): string {
+/** Text as content of an element. Throws as {@link buildXml} does. */
+export function escapeText(text: string, where: string): string {
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)
     if ((c < 0x20 && c !== 0x0a && c !== 0x09) || c === 0x26 || c === 0x3c || c === 0x3e || c >= 0xd800) {
