@@ -1,6 +1,6 @@
-/** Run by xml-split-big.test.ts in a process of its own: splits a document of so many bytes, made while it is read. */
+/** Run by split-xml.test.ts in a process of its own: splits a document of so many bytes, made while it is read. */
 import { readFileSync } from 'node:fs'
-import { splitXml } from './xml-split.ts'
+import { splitXml } from '../../core/message/xml-split.ts'
 
 const INVOICE = new URL('../../examples/invoice-hub/data/en16931/ubl-tc434-example4.xml', import.meta.url)
 const RSS_EVERY = 2_000

@@ -9,7 +9,7 @@ const BYTES = (process.env.SIGNALBOX_BIG === '1' ? 1024 : 64) * MIB
 const RECORD_BYTES = 8_000
 
 test(`a document of ${BYTES / MIB} MiB is split in flat memory`, { timeout: 120_000 }, async () => {
-  const program = fileURLToPath(new URL('./xml-split-big.ts', import.meta.url))
+  const program = fileURLToPath(new URL('./split-xml.ts', import.meta.url))
   const { stdout } = await promisify(execFile)(process.execPath, [program, String(BYTES)])
   const { records, rss, peakKiB } = JSON.parse(stdout)
   assert.ok(records > BYTES / RECORD_BYTES / 2, `${records} records`)
