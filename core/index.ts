@@ -3,6 +3,25 @@
  * Programs outside the bus use `signalbox/client`, tests of services `signalbox/test`.
  */
 export { ERRORS, type ErrorCode, type ErrorOptions, SignalboxError } from './errors.ts'
+export { readSoapHeaders, type SoapHead, soapHeaders } from './message/soap-media.ts'
+export type {
+  SoapBlock,
+  SoapData,
+  SoapFault,
+  SoapHeader,
+  SoapMessage,
+  SoapName,
+  SoapVersion,
+} from './message/soap-message.ts'
+export { type CompileExpression, declaredRules } from './message/validate/declared-rules.ts'
+export { type Rule, rules } from './message/validate/rules.ts'
+export { type ValidatorOptions, validator } from './message/validate/validator.ts'
+export {
+  assertValid,
+  type ValidationContext,
+  type Validator,
+  type Violation,
+} from './message/validate/violation.ts'
 export {
   buildXml,
   DEFAULT_XML_LIMITS,
@@ -16,6 +35,7 @@ export {
   type XmlValue,
   xmlToObject,
 } from './message/xml.ts'
+export { joinXml, splitXml, type XmlOptions } from './message/xml-split.ts'
 export { type Static, type TSchema, Type } from './schema.ts'
 export {
   type CallOptions,

@@ -7,7 +7,7 @@ import {
   type SoapHeader,
   type SoapMessage,
   type SoapName,
-} from './soap.ts'
+} from './soap-message.ts'
 import { escapeText, writeRecord } from './xml-build.ts'
 import { element, XML, XMLNS, type XmlAttribute, XmlElement } from './xml-element.ts'
 

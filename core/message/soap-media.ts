@@ -1,6 +1,6 @@
 /** What goes with a SOAP message over HTTP: its media type and its action. */
 import { format, parse } from 'content-type'
-import type { SoapVersion } from './soap.ts'
+import type { SoapVersion } from './soap-message.ts'
 
 const MEDIA_TYPES: Readonly<Record<string, SoapVersion>> = {
   'text/xml': '1.1',

@@ -11,7 +11,7 @@ import {
   type SoapName,
   type SoapOptions,
   type SoapVersion,
-} from './soap.ts'
+} from './soap-message.ts'
 import { XML, XmlElement } from './xml-element.ts'
 import { splitName } from './xml-names.ts'
 import { xmlToObject } from './xml-object.ts'

@@ -3,8 +3,8 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { SignalboxError } from '../errors.ts'
 import { buildBody, parseBody } from './formats.ts'
-import { SOAP_NAMESPACES, type SoapFault, type SoapMessage, type SoapVersion } from './soap.ts'
 import { readSoapHeaders, soapHeaders } from './soap-media.ts'
+import { SOAP_NAMESPACES, type SoapFault, type SoapMessage, type SoapVersion } from './soap-message.ts'
 import { buildXml, element, parseXml, XmlElement } from './xml.ts'
 
 const LIMITS = { maxDepth: 64 }

@@ -14,7 +14,7 @@ export const DeclaredRules = Type.Array(
       test: Type.String({
         minLength: 1,
         description:
-          'Expression: true when obeyed, or a list of the JSON Pointers at which the rule is broken.',
+          'Expression: true when obeyed, or a list ([...]) of the JSON Pointers at which the rule is broken.',
       }),
       message: Type.String({ minLength: 1, description: 'What is wrong, for people.' }),
       pointer: Type.Optional(

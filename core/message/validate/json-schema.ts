@@ -173,6 +173,9 @@ function collect(
     const key = base.replace(/#$/, '')
     if (documents.has(key)) continue
     documents.set(key, schema)
+    // Others may refer to a file by its path as well.
+    const { $id, ...nameless } = schema
+    if ($id !== undefined && file !== '') open.push({ schema: nameless, file, uri })
     if (folder === undefined) continue
     for (const reference of references(schema)) {
       const [name] = reference.split('#', 1)

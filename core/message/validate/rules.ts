@@ -7,7 +7,10 @@ export interface Rule<T> {
   id: string
   /** Whether the rule is about this message at all. Default: it is. */
   when?: (message: T) => unknown
-  /** True: obeyed. False: broken, at `pointer`. A list: the JSON Pointers at which it is broken. */
+  /**
+   * True, or another value that counts as true: obeyed. False, or nothing: broken, at `pointer`. A JSON Pointer or a
+   * list of them: broken there; an empty list is obeyed.
+   */
   test: (message: T) => unknown
   /** For people; with the place when it is a function. */
   message: string | ((message: T, pointer: string) => string)
@@ -44,8 +47,11 @@ async function broken<T>(rule: Rule<T>, message: T): Promise<Violation[]> {
   try {
     if (rule.when !== undefined && !(await rule.when(message))) return []
     const result = await rule.test(message)
-    if (Array.isArray(result)) {
-      return result.slice(0, MAX_VIOLATIONS).map(pointer => violation(rule, message, String(pointer)))
+    if (Array.isArray(result) || (typeof result === 'string' && result !== '')) {
+      return [result]
+        .flat()
+        .slice(0, MAX_VIOLATIONS)
+        .map(pointer => violation(rule, message, String(pointer)))
     }
     if (result) return []
     const { pointer = '' } = rule

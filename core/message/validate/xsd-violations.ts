@@ -4,6 +4,8 @@ import type { XmlElement } from '../xml.ts'
 import { MAX_VIOLATIONS, type Violation } from './violation.ts'
 
 const WARNING = 1
+/** What follows from an invalid value that a key would be made of; the value itself has been complained about. */
+const FOLLOW_UP = ': Warning: No precomputed value available'
 
 /** Kinds of errors by the words of libxml2, whose numbers are not given. Facets are named in the text itself. */
 const KINDS: readonly [RegExp, string][] = [
@@ -20,7 +22,7 @@ const KINDS: readonly [RegExp, string][] = [
 /** Violations with line, column and path of the element, in the order of libxml2. */
 export function violationsOf(details: readonly ErrorDetail[], root: XmlElement): Violation[] {
   return details
-    .filter(detail => detail.level > WARNING)
+    .filter(({ level, message }) => level > WARNING && !message.includes(FOLLOW_UP))
     .slice(0, MAX_VIOLATIONS)
     .map(detail => {
       const message = detail.message.trim()
