@@ -227,7 +227,7 @@ class Parser {
       if (at === text.length) return
       this.#stage = 'content'
       at = this.#startTag(at)
-      if (this.#recordDepth === this.#depth || this.#depth === 0) {
+      if (this.#recordDepth === -1 || this.#recordDepth === this.#depth) {
         const root = this.#taken(at)
         if (root !== undefined) yield root
       }

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import fc from 'fast-check'
+import { SignalboxError } from '../../errors.ts'
 import { silentLogger } from '../../telemetry/log.ts'
 import { CpuPool } from '../../worker/cpu-pool.ts'
 import { parseXml } from '../xml.ts'
@@ -254,6 +256,30 @@ describe('hostile documents', () => {
       )
       assert.ok(performance.now() - start < 500, `${document.slice(0, 40)}: ${performance.now() - start} ms`)
     }
+  })
+
+  test('any damage to a document gives violations or a typed error', () => {
+    const file = fileURLToPath(UBL.folder)
+    const { key } = hashXsd(file, UBL.xsd)
+    const damage = fc.tuple(
+      fc.nat({ max: INVOICE.length }),
+      fc.constantFrom('<', '>', '&', '"', 'x', '\n', '<a/>', ':', '&#1;'),
+      fc.nat(8),
+    )
+    fc.assert(
+      fc.property(fc.array(damage, { minLength: 1, maxLength: 3 }), places => {
+        let document = INVOICE.toString()
+        for (const [at, junk, gone] of places)
+          document = document.slice(0, at) + junk + document.slice(at + gone)
+        try {
+          validateNow({ folder: file, xsd: UBL.xsd, key, document, maxBytes: 1_000_000 })
+        } catch (error) {
+          assert.ok(error instanceof SignalboxError, String(error))
+          assert.notEqual(error.code, 'SIGNALBOX_CPU_FAILED')
+        }
+      }),
+      { numRuns: 500 },
+    )
   })
 
   test('a document names no schemas of its own', async () => {
