@@ -262,6 +262,18 @@ export const ERRORS = {
     what: 'A value could not be mapped: it is of the wrong kind, or a function of the mapping refuses it.',
     fix: 'Mend the value or the mapping; the place is in the details.',
   },
+  SIGNALBOX_VALIDATION_FAILED: {
+    status: 422,
+    retryable: false,
+    what: 'A message breaks the schema or the business rules that it is checked by.',
+    fix: 'Mend the message at the places listed in details.violations; details.total is how many there are.',
+  },
+  SIGNALBOX_SCHEMA_INVALID: {
+    status: 500,
+    retryable: false,
+    what: 'A schema or rule that messages are checked by cannot be used.',
+    fix: 'Mend the schema at the place given in the message; its files must lie inside its folder.',
+  },
   // Transports
   SIGNALBOX_OPTIONS_INVALID: {
     status: 400,

@@ -34,6 +34,25 @@ export {
 } from './message/map/definition.ts'
 export type { MappingFunction } from './message/map/functions.ts'
 export { type LoadedMapping, loadMapping } from './message/map/load.ts'
+export { readSoapHeaders, type SoapHead, soapHeaders } from './message/soap-media.ts'
+export type {
+  SoapBlock,
+  SoapData,
+  SoapFault,
+  SoapHeader,
+  SoapMessage,
+  SoapName,
+  SoapVersion,
+} from './message/soap-message.ts'
+export { type CompileExpression, declaredRules } from './message/validate/declared-rules.ts'
+export { type Rule, rules } from './message/validate/rules.ts'
+export { type ValidatorOptions, validator } from './message/validate/validator.ts'
+export {
+  assertValid,
+  type ValidationContext,
+  type Validator,
+  type Violation,
+} from './message/validate/violation.ts'
 export {
   buildXml,
   DEFAULT_XML_LIMITS,
@@ -47,6 +66,7 @@ export {
   type XmlValue,
   xmlToObject,
 } from './message/xml.ts'
+export { joinXml, splitXml, type XmlOptions } from './message/xml-split.ts'
 export type { Expression, RouteDefinition, RouteMessage, StepDefinition, StepList } from './route/options.ts'
 export { type RouteBuilder, route, type StepBuilder } from './route/route.ts'
 export { type Static, type TSchema, Type } from './schema.ts'

@@ -69,7 +69,8 @@ export function parseOptions<T>(
   throw new SignalboxError(code, `${what}: ${list}`, { details: { errors } })
 }
 
-function withFormats(ajv: Ajv): Ajv {
+/** Adds what schemas of the bus may use beyond JSON Schema itself: formats, and the mark of secrets. */
+export function withFormats<A extends Ajv>(ajv: A): A {
   addFormats(ajv)
   ajv.addKeyword({ keyword: 'secret', schemaType: 'boolean' })
   ajv.addKeyword({ keyword: 'names', schemaType: 'string' })
@@ -81,7 +82,8 @@ export function violationsOf(errors: CheckError[] | null | undefined): SchemaVio
   return (errors ?? []).map(error => ({ pointer: error.instancePath, rule: ruleOf(error) }))
 }
 
-function ruleOf(error: ErrorObject): string {
+/** The rule that was broken, for people: `must be integer`. */
+export function ruleOf(error: ErrorObject): string {
   const unknown: unknown = error.params.additionalProperty ?? error.params.unevaluatedProperty
   if (typeof unknown === 'string') {
     const known = Object.keys((error.parentSchema?.properties as object | undefined) ?? {})

@@ -30,7 +30,8 @@ describe('media types', () => {
   test('exact, by suffix, text, unknown', () => {
     assert.equal(formatOf('application/json'), 'json')
     assert.equal(formatOf('Application/Problem+JSON'), 'json')
-    assert.equal(formatOf('application/soap+xml'), 'xml')
+    assert.equal(formatOf('application/soap+xml'), 'soap')
+    assert.equal(formatOf('image/svg+xml'), 'xml')
     assert.equal(formatOf('text/xml'), 'xml')
     assert.equal(formatOf('text/csv'), 'csv')
     assert.equal(formatOf('text/tab-separated-values'), 'tsv')

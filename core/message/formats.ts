@@ -10,16 +10,24 @@ import type { BodyLimits, FormatCodec } from './format.ts'
 import { json } from './json.ts'
 import { jsonl } from './jsonl.ts'
 import { msgpack } from './msgpack.ts'
+import { soap } from './soap.ts'
 import { text } from './text-lines.ts'
 import { buildXml, parseXml, xmlToObject } from './xml.ts'
+import { joinXml, splitXml, XmlOptions } from './xml-split.ts'
 import { yaml } from './yaml.ts'
 
 export type { BodyLimits, FormatCodec } from './format.ts'
 
-const xml: FormatCodec = {
+const xml: FormatCodec<Partial<XmlOptions>> = {
   mediaTypes: ['application/xml', 'text/xml'],
   suffix: '+xml',
-  parse: (bytes, limits) => xmlToObject(parseXml(bytes, limits)),
+  options: XmlOptions,
+  parse(bytes, limits, options) {
+    const root = parseXml(bytes, limits)
+    return options?.as === 'element' ? root : xmlToObject(root)
+  },
+  split: splitXml,
+  join: joinXml,
   build(value) {
     if (typeof value === 'object' && value !== null) return buildXml(value)
     throw new SignalboxError(
@@ -33,6 +41,7 @@ const FORMATS = {
   json,
   jsonl,
   xml,
+  soap,
   yaml,
   csv,
   tsv,

@@ -27,7 +27,32 @@ const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]|\p{Surrogate}/u
  * Throws SIGNALBOX_CODEC_UNENCODABLE with `path` in the details for what XML cannot say.
  */
 export function buildXml(root: XmlElement | object): string {
-  if (root instanceof XmlElement) return DECLARATION + writeElement(root, [], 0)
+  return DECLARATION + (root instanceof XmlElement ? writeElement(root, [], 0) : writeData(root))
+}
+
+/** The beginning of a document, up to the start tag of its root. Throws as {@link buildXml} does. */
+export function openTag(root: string, attributes: Readonly<Record<string, string>>): string {
+  let tag = `<${checkedName(root, '')}`
+  for (const [name, value] of Object.entries(attributes)) {
+    tag += ` ${checkedName(name, root)}="${escapeValue(scalar(value, `/${root}`, name), name)}"`
+  }
+  return `${DECLARATION}${tag}>`
+}
+
+/** An element inside a root with these attributes, which may declare its prefixes. Throws as {@link buildXml} does. */
+export function writeRecord(
+  record: XmlElement | object,
+  rootAttributes: Readonly<Record<string, string>>,
+): string {
+  if (!(record instanceof XmlElement)) return writeData(record)
+  const scope: Binding[] = []
+  for (const [name, uri] of Object.entries(rootAttributes)) {
+    if (name === 'xmlns' || name.startsWith('xmlns:')) scope.push({ prefix: name.slice(6), uri })
+  }
+  return writeElement(record, scope, 0)
+}
+
+function writeData(root: object): string {
   const names = Object.keys(root)
   const name = names[0]
   if (name === undefined || names.length > 1 || name.startsWith('@') || name === '#text') {
@@ -35,7 +60,7 @@ export function buildXml(root: XmlElement | object): string {
   }
   const value = (root as Record<string, unknown>)[name]
   if (Array.isArray(value) || value === undefined) throw unencodable('the root is one element', `/${name}`)
-  return DECLARATION + writeValue(name, value, '', 0)
+  return writeValue(name, value, '', 0)
 }
 
 /** A prefix and what it stands for; the last one in the list counts. */
@@ -138,7 +163,8 @@ function scalar(value: unknown, path: string, name: string): string {
   )
 }
 
-function escapeText(text: string, where: string): string {
+/** Text as content of an element. Throws as {@link buildXml} does. */
+export function escapeText(text: string, where: string): string {
   for (let i = 0; i < text.length; i++) {
     const c = text.charCodeAt(i)
     if ((c < 0x20 && c !== 0x0a && c !== 0x09) || c === 0x26 || c === 0x3c || c === 0x3e || c >= 0xd800) {

@@ -5,6 +5,7 @@ import { decodeUtf8, positionAt } from './text.ts'
 
 const ENCODING = /^<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z][\w.-]{0,40})["']/
 const UTF8 = new Set(['utf-8', 'utf8', 'us-ascii', 'ascii'])
+const LATIN1 = new Set(['iso-8859-1', 'latin1'])
 const UTF16 = new Set(['utf-16', 'utf-16le', 'utf-16be'])
 
 /**
@@ -23,10 +24,34 @@ function decode(bytes: Buffer): string {
       return decodeUtf16(Buffer.from(bytes).swap16())
     }
   }
-  const encoding = ENCODING.exec(bytes.toString('latin1', 0, 300))?.[1]?.toLowerCase()
-  if (encoding === undefined || UTF8.has(encoding)) return decodeUtf8(bytes, 'XML')
+  const encoding = encodingOf(bytes)
+  return encoding === undefined ? decodeUtf8(bytes, 'XML') : decodeAll(bytes, charsetOf(encoding), 'XML')
+}
+
+/** Bytes at the start of a document in which the declaration of its encoding is looked for. */
+export const ENCODING_WITHIN = 300
+
+/**
+ * The encoding of a document that is read in pieces, without a byte order mark of UTF-16, from its first
+ * {@link ENCODING_WITHIN} bytes. Throws SIGNALBOX_FORMAT_UNSUPPORTED for one that only whole documents may have.
+ */
+export function declaredEncoding(bytes: Buffer): 'utf8' | 'latin1' {
+  const encoding = encodingOf(bytes)
+  if (encoding === undefined) return 'utf8'
+  if (LATIN1.has(encoding)) return 'latin1'
+  throw new SignalboxError(
+    'SIGNALBOX_FORMAT_UNSUPPORTED',
+    `XML: the encoding '${encoding}' is not supported in streams`,
+    { details: { encoding, supported: ['UTF-8', 'UTF-16', 'ISO-8859-1'], line: 1 } },
+  )
+}
+
+/** What the document declares; undefined for UTF-8. */
+function encodingOf(bytes: Buffer): string | undefined {
+  const encoding = ENCODING.exec(bytes.toString('latin1', 0, ENCODING_WITHIN))?.[1]?.toLowerCase()
+  if (encoding === undefined || UTF8.has(encoding)) return undefined
   if (UTF16.has(encoding)) throw refused('UTF-16 is declared, but the document has no byte order mark', 1, 1)
-  return decodeAll(bytes, charsetOf(encoding), 'XML')
+  return encoding
 }
 
 function decodeUtf16(bytes: Buffer): string {

@@ -19,18 +19,28 @@ export const XML = 'http://www.w3.org/XML/1998/namespace'
 /** Namespace of `xmlns` attributes. */
 export const XMLNS = 'http://www.w3.org/2000/xmlns/'
 
-/** The text that elements were parsed from, for their places. */
+/** Where a document begins. */
+export const DOCUMENT_START: Position = Object.freeze({ line: 1, column: 1 })
+
+/** A place within a text as a place in the document, of which the text begins at `start`. */
+export function placeAfter(start: Position, { line, column }: Position): Position {
+  return { line: start.line + line - 1, column: line === 1 ? start.column + column - 1 : column }
+}
+
+/** The text that elements were parsed from, for their places: a document, or the piece of one that begins at `start`. */
 export class XmlSource {
+  readonly start: Position
   readonly #text: string
   #lines: LineIndex | undefined
 
-  constructor(text: string) {
+  constructor(text: string, start: Position = DOCUMENT_START) {
     this.#text = text
+    this.start = start
   }
 
   at(offset: number): Position {
     this.#lines ??= new LineIndex(this.#text)
-    return this.#lines.at(offset)
+    return placeAfter(this.start, this.#lines.at(offset))
   }
 }
 

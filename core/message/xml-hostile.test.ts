@@ -4,6 +4,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { SignalboxError } from '../errors.ts'
 import { parseXml, type XmlLimits, xmlToObject } from './xml.ts'
+import { splitXml, type XmlOptions } from './xml-split.ts'
 
 const DOCUMENTS = new URL('../../examples/invoice-hub/data/', import.meta.url)
 
@@ -116,5 +117,160 @@ describe('hostile documents', () => {
       }),
       { numRuns: 1000 },
     )
+  })
+})
+
+describe('hostile streams', () => {
+  const MIB = 1_048_576
+
+  interface Refusal {
+    error: SignalboxError
+    ms: number
+    /** How much of the source was read. */
+    bytes: number
+  }
+
+  /** Repeats a piece for ever, or so many times, after a start. */
+  function* stream(start: string, piece = '', times = Number.POSITIVE_INFINITY): Generator<Buffer> {
+    yield Buffer.from(start)
+    if (piece === '') return
+    const each = Math.max(1, Math.floor(65_536 / (piece.length || 1)))
+    const chunk = Buffer.from(piece.repeat(each))
+    for (let i = 0; i < times / each; i++) yield chunk
+  }
+
+  async function refusalOf(
+    source: Iterable<Buffer>,
+    options: Partial<XmlOptions> = {},
+    limits = { maxDepth: 256 },
+  ): Promise<Refusal> {
+    let bytes = 0
+    function* counted() {
+      for (const chunk of source) {
+        bytes += chunk.length
+        yield chunk
+      }
+    }
+    const start = performance.now()
+    try {
+      for await (const _ of splitXml(counted(), limits, options));
+    } catch (error) {
+      assert.ok(error instanceof SignalboxError, `a typed error, not ${error}`)
+      return { error, ms: performance.now() - start, bytes }
+    }
+    return assert.fail('accepted')
+  }
+
+  test('definitions are refused when they begin, at any place and in any chunks', async () => {
+    for (const start of [
+      '<!DOCTYPE a [',
+      '<?xml version="1.0"?><!DOCTYPE a SYSTEM "x" [',
+      '<a><!DOCTYPE b>',
+    ]) {
+      for (const source of [
+        stream(start, '<!ENTITY x "y">'),
+        Array.from(Buffer.from(start), byte => Buffer.of(byte)),
+      ]) {
+        const { error, bytes } = await refusalOf(source)
+        assert.equal(error.code, 'SIGNALBOX_FORMAT_INVALID')
+        assert.ok(bytes < 200_000, `${bytes} bytes were read`)
+      }
+    }
+    assert.match(
+      (await refusalOf([Buffer.from('<!DOCTYPE a SYSTEM "file:///etc/passwd"><a>&f;</a>')])).error.message,
+      /does not exist/,
+    )
+  })
+
+  test('endless streams end at a limit, soon', async () => {
+    const cases: [string, Iterable<Buffer>, string, Partial<XmlOptions>?][] = [
+      ['depth outside of records', stream('', '<a>'), 'maxDepth', { record: 'none' }],
+      ['depth inside', stream('<r>', '<a>'), 'maxDepth'],
+      ['elements of a record', stream('<r><a>', '<b/>'), 'maxElements'],
+      [
+        'different names',
+        stream(`<r>${Array.from({ length: 30_000 }, (_, i) => `<n${i}/>`).join('')}`),
+        'maxNames',
+      ],
+      ['attributes', stream('<r><a', ' b=""'), 'maxAttributes'],
+      ['attributes of the root', stream('<r', ' b=""'), 'maxAttributes'],
+      ['references', stream(`<r><a>${'&#65;'.repeat(200_000)}<`), 'maxReferences'],
+    ]
+    for (const [what, source, limit, options] of cases) {
+      const { error, ms, bytes } = await refusalOf(source, options)
+      assert.deepEqual([error.code, error.details?.limit], ['SIGNALBOX_FORMAT_LIMIT', limit], what)
+      assert.equal(typeof error.details?.line, 'number')
+      assert.ok(ms < 1_000 && bytes < 8 * MIB, `${what}: ${ms} ms, ${bytes} bytes`)
+    }
+  })
+
+  test('what never ends is given up at the length of a record', async () => {
+    const options = { maxRecordLength: MIB }
+    const starts = [
+      '<r><a>',
+      '<r>',
+      '<r><!--',
+      '<r><![CDATA[',
+      '<r><?pi ',
+      '<r><a b="',
+      '<r></r',
+      '<',
+      '<r><a>&',
+      '<r><a><b>',
+    ]
+    for (const start of starts) {
+      const { error, bytes } = await refusalOf(stream(start, 'x'), options)
+      assert.deepEqual(
+        [error.code, error.details?.limit],
+        ['SIGNALBOX_FORMAT_LIMIT', 'maxRecordLength'],
+        start,
+      )
+      assert.ok(bytes < MIB + 200_000, `${start}: ${bytes} bytes were read`)
+    }
+    const { error } = await refusalOf(stream('<r>\n <a>', '<b>x</b>'), options)
+    assert.deepEqual(
+      [error.details?.limit, error.details?.line, error.details?.column],
+      ['maxRecordLength', 2, 2],
+    )
+  })
+
+  test('a record as long as the limit is not too long', async () => {
+    const record = `<a>${'x'.repeat(93)}</a>`
+    const run = async (maxRecordLength: number) => {
+      const found: unknown[] = []
+      for await (const each of splitXml(
+        [Buffer.from(`<r>${record}${record}</r>`)],
+        { maxDepth: 9 },
+        { maxRecordLength },
+      )) {
+        found.push(each)
+      }
+      return found.length
+    }
+    assert.equal(await run(100), 2)
+    await assert.rejects(run(99), { code: 'SIGNALBOX_FORMAT_LIMIT' })
+  })
+
+  test('limits hold for each record, not for the document', async () => {
+    const records = 2_000
+    let count = 0
+    const source = [Buffer.from(`<r>${'<a>&lt;<b/><b/></a>'.repeat(records)}</r>`)]
+    for await (const _ of splitXml(source, { maxDepth: 2, maxElements: 3 })) count++
+    assert.equal(count, records)
+  })
+
+  test('the smallest chunks cost time in proportion to the document', async () => {
+    const text = `<r>${`<a b="${'v'.repeat(100_000)}">${'t'.repeat(100_000)}<!--${'c'.repeat(100_000)}--><b/></a>`.repeat(2)}</r>`
+    const start = process.cpuUsage()
+    let count = 0
+    for await (const _ of splitXml(
+      Array.from(Buffer.from(text), byte => Buffer.of(byte)),
+      { maxDepth: 9 },
+    ))
+      count++
+    assert.equal(count, 2)
+    // Time of this process alone: if each chunk cost what came before it, this would be ten times as much.
+    const { user } = process.cpuUsage(start)
+    assert.ok(user < 6_000_000, `${user / 1_000} ms`)
   })
 })

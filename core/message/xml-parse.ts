@@ -8,10 +8,18 @@
  * no node unless the element turns out to have mixed content.
  */
 import { SignalboxError } from '../errors.ts'
-import { positionAt } from './text.ts'
+import { type Position, positionAt } from './text.ts'
 import { Bindings } from './xml-bindings.ts'
 import { decodeXml } from './xml-decode.ts'
-import { XMLNS, type XmlAttribute, XmlElement, type XmlNode, XmlSource } from './xml-element.ts'
+import {
+  DOCUMENT_START,
+  placeAfter,
+  XMLNS,
+  type XmlAttribute,
+  XmlElement,
+  type XmlNode,
+  XmlSource,
+} from './xml-element.ts'
 import {
   AMP,
   APOSTROPHE,
@@ -41,7 +49,15 @@ import { isAt, Names, type Prefix, type QName } from './xml-names.ts'
 
 const NO_ATTRIBUTES: readonly XmlAttribute[] = Object.freeze([])
 
-let names = new Names()
+let sharedNames = new Names()
+
+/** What a protocol forbids beyond XML itself. */
+export interface XmlRules {
+  /** A document type declaration, also one without a definition in it. */
+  noDoctype?: boolean
+  /** Processing instructions. */
+  noInstructions?: boolean
+}
 
 /**
  * Parses a document and returns its root element. White space between elements is left out, except in mixed
@@ -50,7 +66,7 @@ let names = new Names()
  * Throws SIGNALBOX_FORMAT_INVALID with `line`, `column` and `element` (path of the open element) in the details,
  * or SIGNALBOX_FORMAT_LIMIT with the name of the limit too.
  */
-export function parseXml(input: Buffer | string, limits: XmlLimits = {}): XmlElement {
+export function parseXml(input: Buffer | string, limits: XmlLimits = {}, rules: XmlRules = {}): XmlElement {
   const all = { ...DEFAULT_XML_LIMITS, ...limits }
   if (input.length > all.maxBytes) {
     throw new SignalboxError(
@@ -61,8 +77,49 @@ export function parseXml(input: Buffer | string, limits: XmlLimits = {}): XmlEle
       },
     )
   }
-  if (!names.reusable) names = new Names()
-  return new Parser(decodeXml(input), all).document()
+  if (!sharedNames.reusable) sharedNames = new Names()
+  return new Parser(decodeXml(input), all, sharedNames, rules).document()
+}
+
+/** Which elements {@link XmlPieces} gives. */
+export interface RecordRules {
+  /** Asked for every element outside records, when its start tag has been read; `depth` is 0 for the root. */
+  isRecord(element: XmlElement, depth: number): boolean
+  /** Adds the namespace declarations of the elements above to those of the record, so that it can stand alone. */
+  inheritNamespaces: boolean
+}
+
+/**
+ * Parses a document in pieces, each ending where markup ends, and gives the elements that are records; of what is
+ * outside of them nothing is kept but the open elements. Everything is checked as {@link parseXml} does; the limits
+ * hold for each record, that of the depth also outside.
+ */
+export class XmlPieces {
+  readonly #parser: Parser
+
+  constructor(limits: XmlLimits, rules: RecordRules) {
+    this.#parser = new Parser('', { ...DEFAULT_XML_LIMITS, ...limits }, new Names(), {}, rules)
+  }
+
+  /** The record that is open, if one is. */
+  get openRecord(): XmlElement | undefined {
+    return this.#parser.openRecord
+  }
+
+  /** Where the present or, when none is open, the last record began, in characters from the start of the document. */
+  get recordStart(): number {
+    return this.#parser.recordStart
+  }
+
+  /** How far the document has been read, when {@link read} gives a record. */
+  get offset(): number {
+    return this.#parser.offset
+  }
+
+  /** The records that end in the next piece, which begins at `start` of the document. */
+  read(text: string, start: Position, last: boolean): Iterable<XmlElement> {
+    return this.#parser.piece(text, start, last)
+  }
 }
 
 /** An attribute whose prefix is looked up when the start tag has been read to its end. */
@@ -73,11 +130,12 @@ interface RawAttribute {
 }
 
 class Parser {
-  readonly #text: string
+  #text: string
   readonly #limits: Required<XmlLimits>
-  readonly #source: XmlSource
-  readonly #names = names
-  readonly #generation = names.nextGeneration()
+  readonly #rules: XmlRules
+  #source: XmlSource
+  readonly #names: Names
+  readonly #generation: number
   /** Open elements, the names their end tags must have, and where their children begin in `#nodes`. */
   readonly #open: XmlElement[] = []
   readonly #tags: string[] = []
@@ -90,7 +148,7 @@ class Parser {
   /** White space left out so far: number of children before it, start and end, three numbers for each. */
   readonly #gaps: number[] = []
   readonly #gapBases: number[] = []
-  readonly #bindings = new Bindings(names)
+  readonly #bindings: Bindings
   #preserveDepth = -1
   #elements = 0
   #references = 0
@@ -98,11 +156,35 @@ class Parser {
   #tagEnd = 0
   #referenceEnd = 0
   readonly #maxNames: number
+  /** What follows is for documents that come in pieces. */
+  readonly #records: RecordRules | undefined
+  #stage: 'declaration' | 'doctype' | 'root' | 'content' = 'declaration'
+  /** Depth of the open record; -1 outside. Limits of depth count from there. */
+  #recordDepth = -1
+  #baseDepth = 0
+  /** White space left out in earlier pieces: in `#gaps` its start is the place here, as a negative number. */
+  readonly #savedGaps: string[] = []
+  /** Characters before the present piece; of all up to the record; of all up to the end of the last one given. */
+  #base = 0
+  recordStart = 0
+  offset = 0
+  #inherited: { parent: XmlElement; declarations: readonly XmlAttribute[] } | undefined
 
-  constructor(text: string, limits: Required<XmlLimits>) {
+  constructor(
+    text: string,
+    limits: Required<XmlLimits>,
+    names: Names,
+    rules: XmlRules = {},
+    records?: RecordRules,
+  ) {
     this.#text = text
     this.#limits = limits
+    this.#rules = rules
+    this.#records = records
     this.#source = new XmlSource(text)
+    this.#names = names
+    this.#generation = names.nextGeneration()
+    this.#bindings = new Bindings(names)
     this.#maxNames = names.size + limits.maxNames
   }
 
@@ -129,26 +211,109 @@ class Parser {
     return this.#nodes[0] as XmlElement
   }
 
-  #prolog(): number {
-    const text = this.#text
+  get openRecord(): XmlElement | undefined {
+    return this.#recordDepth === -1 ? undefined : this.#open[this.#recordDepth]
+  }
+
+  /** See {@link XmlPieces.read}. */
+  *piece(text: string, start: Position, last: boolean): Generator<XmlElement> {
+    this.#saveGaps()
+    this.#base += this.#text.length
+    this.#text = text
+    this.#source = new XmlSource(text, start)
     let at = 0
-    if (text.startsWith('<?xml') && isSpace(text.charCodeAt(5))) {
-      DECLARATION.lastIndex = 0
-      if (!DECLARATION.test(text)) throw this.#error('the XML declaration is not well-formed', 0)
-      at = DECLARATION.lastIndex
+    if (this.#stage !== 'content') {
+      at = this.#beforeRoot(last)
+      if (at === text.length) return
+      this.#stage = 'content'
+      at = this.#startTag(at)
+      if (this.#recordDepth === -1 || this.#recordDepth === this.#depth) {
+        const root = this.#taken(at)
+        if (root !== undefined) yield root
+      }
     }
-    at = this.#misc(at, true)
-    if (text.startsWith('<!DOCTYPE', at)) at = this.#misc(this.#doctype(at), true)
+    while (this.#depth > 0 && (last || at < text.length)) {
+      at = this.#characters(at)
+      switch (text.charCodeAt(at + 1)) {
+        case SLASH:
+          at = this.#endTag(at)
+          break
+        case BANG:
+          at = text.startsWith('<![CDATA[', at) ? this.#cdata(at) : this.#comment(at)
+          break
+        case QUESTION:
+          at = this.#instruction(at)
+          break
+        default:
+          at = this.#startTag(at)
+      }
+      if (this.#recordDepth === -1 || this.#recordDepth === this.#depth) {
+        const record = this.#taken(at)
+        if (record !== undefined) yield record
+      }
+    }
+    if (this.#depth === 0) this.#misc(at)
+  }
+
+  /** Takes out what was parsed: the record that has just ended, or what is outside of records. */
+  #taken(at: number): XmlElement | undefined {
+    const record = this.#recordDepth === -1 ? undefined : (this.#nodes[this.#top - 1] as XmlElement)
+    this.#nodes.length = 0
+    this.#gaps.length = 0
+    this.#savedGaps.length = 0
+    this.#top = 0
+    this.#elements = 0
+    this.#references = 0
+    this.#recordDepth = -1
+    this.#baseDepth = 0
+    this.offset = this.#base + at
+    return record
+  }
+
+  /** White space that may be text after all is kept when its piece goes. */
+  #saveGaps(): void {
+    const gaps = this.#gaps
+    for (let i = gaps.length - 3; i >= 0 && gaps[i + 1]! >= 0; i -= 3) {
+      this.#savedGaps.push(this.#text.slice(gaps[i + 1], gaps[i + 2]))
+      gaps[i + 1] = -this.#savedGaps.length
+    }
+  }
+
+  #gap(from: number, to: number): string {
+    return from < 0 ? this.#savedGaps[-from - 1]! : this.#text.slice(from, to)
+  }
+
+  #beforeRoot(last: boolean): number {
+    let at = this.#stage === 'declaration' ? this.#declaration() : 0
+    if (this.#stage === 'declaration') this.#stage = 'doctype'
+    at = this.#misc(at, true, last)
+    if (this.#stage === 'doctype' && this.#text.startsWith('<!DOCTYPE', at)) {
+      this.#stage = 'root'
+      at = this.#misc(this.#doctype(at), true, last)
+    }
     return at
   }
 
+  #prolog(): number {
+    const at = this.#misc(this.#declaration(), true)
+    return this.#text.startsWith('<!DOCTYPE', at) ? this.#misc(this.#doctype(at), true) : at
+  }
+
+  #declaration(): number {
+    const text = this.#text
+    if (!text.startsWith('<?xml') || !isSpace(text.charCodeAt(5))) return 0
+    DECLARATION.lastIndex = 0
+    if (!DECLARATION.test(text)) throw this.#error('the XML declaration is not well-formed', 0)
+    return DECLARATION.lastIndex
+  }
+
   /** Comments, processing instructions and white space around the root; stops at the root when it may come. */
-  #misc(from: number, rootMayFollow = false): number {
+  #misc(from: number, rootMayFollow = false, last = true): number {
     const text = this.#text
     for (let at = from; ; ) {
       while (isSpace(text.charCodeAt(at))) at++
       if (at >= text.length) {
-        if (rootMayFollow) throw this.#error('the document has no root element', at)
+        if (rootMayFollow && last) throw this.#error('the document has no root element', at)
         return at
       }
       if (text.startsWith('<!--', at)) at = this.#comment(at)
@@ -159,6 +324,7 @@ class Parser {
   }
 
   #doctype(at: number): number {
+    if (this.#rules.noDoctype) throw this.#error('a document type declaration is not allowed here', at)
     DOCTYPE.lastIndex = at
     const match = DOCTYPE.exec(this.#text)
     if (match === null) throw this.#error('the document type declaration is not well-formed', at)
@@ -191,7 +357,7 @@ class Parser {
     const { prefix } = name
     const namespace = prefix.generation === this.#generation ? prefix.uri : this.#unbound(prefix, at)
     const tag = name.qualified
-    const element = new XmlElement(
+    let element = new XmlElement(
       name.local,
       prefix.prefix,
       namespace,
@@ -201,6 +367,7 @@ class Parser {
       this.#source,
       at,
     )
+    if (this.#records !== undefined && this.#recordDepth === -1) element = this.#begin(element, at)
     if (c === GT) {
       this.#enter(element, tag, at)
       return end + 1
@@ -212,9 +379,39 @@ class Parser {
     return end + 2
   }
 
+  /** An element outside of records: one that is a record gets what it inherits. */
+  #begin(element: XmlElement, at: number): XmlElement {
+    const { isRecord, inheritNamespaces } = this.#records!
+    if (!isRecord(element, this.#depth)) return element
+    this.#recordDepth = this.#depth
+    this.#baseDepth = this.#depth
+    this.recordStart = this.#base + at
+    const { parent } = element
+    if (parent === undefined || !inheritNamespaces) return element
+    if (this.#inherited?.parent !== parent) {
+      this.#inherited = { parent, declarations: declarationsOf(parent) }
+    }
+    const own = element.attributes
+    const missing = this.#inherited.declarations.filter(
+      each => !own.some(other => sameDeclaration(each, other)),
+    )
+    if (missing.length === 0) return element
+    return new XmlElement(
+      element.name,
+      element.prefix,
+      element.namespace,
+      [...missing, ...own],
+      element.qualifiedName,
+      parent,
+      this.#source,
+      at,
+    )
+  }
+
   #enter(element: XmlElement, tag: string, at: number): void {
     const depth = this.#depth
-    if (depth >= this.#limits.maxDepth) throw this.#limit('maxDepth', 'levels of elements', at)
+    if (depth - this.#baseDepth >= this.#limits.maxDepth)
+      throw this.#limit('maxDepth', 'levels of elements', at)
     this.#open[depth] = element
     this.#tags[depth] = tag
     this.#bases[depth] = this.#top
@@ -306,7 +503,7 @@ class Parser {
     this.#top = base
     let gap = 0
     for (let i = 0; i <= nodes.length; i++) {
-      for (; gaps[gap] === i; gap += 3) this.#restore(base, this.#text.slice(gaps[gap + 1], gaps[gap + 2]))
+      for (; gaps[gap] === i; gap += 3) this.#restore(base, this.#gap(gaps[gap + 1]!, gaps[gap + 2]!))
       if (i < nodes.length) this.#restore(base, nodes[i]!)
     }
   }
@@ -335,6 +532,7 @@ class Parser {
   }
 
   #instruction(at: number): number {
+    if (this.#rules.noInstructions) throw this.#error('a processing instruction is not allowed here', at)
     const text = this.#text
     const end = text.indexOf('?>', at + 2)
     if (end === -1) throw this.#error('a processing instruction without end', at)
@@ -511,7 +709,7 @@ class Parser {
   }
 
   #error(why: string, at: number): SignalboxError {
-    const { line, column } = positionAt(this.#text, at)
+    const { line, column } = this.#place(at)
     const details = { line, column, element: this.#path() }
     return new SignalboxError('SIGNALBOX_FORMAT_INVALID', `XML: ${why}, at line ${line}, column ${column}`, {
       details,
@@ -520,11 +718,17 @@ class Parser {
 
   #limit(limit: keyof XmlLimits, what: string, at: number): SignalboxError {
     const max = this.#limits[limit]
-    const { line, column } = positionAt(this.#text, at)
+    const { line, column } = this.#place(at)
     const details = { limit, max, line, column, element: this.#path() }
     return new SignalboxError('SIGNALBOX_FORMAT_LIMIT', `XML: more than ${max} ${what}, at line ${line}`, {
       details,
     })
+  }
+
+  #place(at: number): Position {
+    const { start } = this.#source
+    const place = positionAt(this.#text, at)
+    return start === DOCUMENT_START ? place : placeAfter(start, place)
   }
 
   #path(): string {
@@ -540,4 +744,21 @@ function duplicateOf(attributes: readonly XmlAttribute[]): number {
     seen.add(namespace === XMLNS && prefix === '' ? ' xmlns' : `${namespace} ${name}`)
     return seen.size === before
   })
+}
+
+/** The namespace declarations that hold inside an element, the outermost first. */
+export function declarationsOf(element: XmlElement): readonly XmlAttribute[] {
+  const found: XmlAttribute[] = []
+  for (let at: XmlElement | undefined = element; at !== undefined; at = at.parent) {
+    const own = at.attributes.filter(
+      each => each.namespace === XMLNS && !found.some(inner => sameDeclaration(each, inner)),
+    )
+    found.unshift(...own)
+  }
+  // What undeclares the default namespace says nothing at the top of a document.
+  return found.filter(each => each.value !== '')
+}
+
+function sameDeclaration(one: XmlAttribute, other: XmlAttribute): boolean {
+  return other.namespace === XMLNS && one.name === other.name && one.prefix === other.prefix
 }

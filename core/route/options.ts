@@ -227,7 +227,7 @@ export const STEP_OPTIONS = {
   }),
   validate: object({
     schema: opt(Options('JSON Schema of the payload.')),
-    with: opt(Name('Name of a validator of the project.')),
+    with: opt(Name('A file below schemas/: NAME.json, NAME.xsd, NAME.rules.yaml or NAME.ts.')),
   }),
   claim: object({
     forMs: opt(Ms('The body is deleted after so long.', { default: 86_400_000 })),

@@ -1,9 +1,13 @@
 /** What a route takes from other parts: expressions, mappings and validators, made ready once at deployment. */
-import { readFile } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { SignalboxError } from '../errors.ts'
-import type { SchemaViolation } from '../schema.ts'
+import { compileJsonata } from '../message/jsonata/compile.ts'
+import { loadMapping } from '../message/map/load.ts'
+import { declaredRules } from '../message/validate/declared-rules.ts'
+import { validator } from '../message/validate/validator.ts'
+import type { Validator } from '../message/validate/violation.ts'
 
 type Bindings = Readonly<Record<string, unknown>>
 
@@ -18,57 +22,78 @@ export interface RouteSeams {
   /** The mapping of this name, of the project. Rejects when there is none. */
   mapping(name: string): Promise<Evaluator>
   /** The validator of this name, of the project. Rejects when there is none. */
-  validator(name: string): Promise<(payload: unknown) => readonly SchemaViolation[] | undefined>
+  validator(name: string): Promise<Validator>
 }
 
-/** Frames of one evaluation, and items of one sequence it makes. */
-const MAX_STACK = 1_000
-const MAX_ITEMS = 1_000_000
-const MAX_MAPPING_BYTES = 4 * 1024 * 1024
-const MAPPING_TIMEOUT_MS = 5_000
+const NAME = /^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*$/
+const MAPPINGS = ['.yaml', '.yml', '.json', '.jsonata', '.ts', '.js'] as const
+const VALIDATORS = ['.json', '.xsd', '.rules.yaml', '.ts', '.js'] as const
+const MAX_RULES_BYTES = 4 * 1024 * 1024
 
-/** The seams of a project: JSONata by the jsonata package, mappings from files below `mappings/`. */
+/** The seams of a project: JSONata, mappings from files below `mappings/`, validators from files below `schemas/`. */
 export function projectSeams(root: string): RouteSeams {
-  const expression: RouteSeams['expression'] = async (text, { timeoutMs }) => {
-    const { default: jsonata } = await import('jsonata')
-    const compiled = jsonata(text, { timeout: timeoutMs, stack: MAX_STACK, sequence: MAX_ITEMS })
-    // The package keeps the bindings of a run apart from those of others.
-    return { run: (input, bindings) => compiled.evaluate(input, bindings as Record<string, unknown>) }
-  }
   return {
-    expression,
-    mapping: name => loadMapping(join(root, 'mappings'), name, expression),
-    validator: async name => {
-      throw new SignalboxError('SIGNALBOX_ROUTE_INVALID', `there is no validator '${name}'; give a schema`)
-    },
+    expression: (text, options) => compileJsonata(text, options),
+    mapping: async name => loadMapping(await fileOf(join(root, 'mappings'), 'mapping', name, MAPPINGS)),
+    validator: async name => loadValidator(join(root, 'schemas'), name),
   }
 }
 
-async function loadMapping(
-  folder: string,
-  name: string,
-  expression: RouteSeams['expression'],
-): Promise<Evaluator> {
-  if (!/^[A-Za-z0-9_-]+(?:[./][A-Za-z0-9_-]+)*$/.test(name)) {
-    throw new SignalboxError('SIGNALBOX_ROUTE_INVALID', `'${name}' is no name of a mapping`)
-  }
-  const path = join(folder, ...name.split('/'))
-  const text = await readFile(`${path}.jsonata`, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== 'ENOENT') throw error
+/** `NAME.json` is JSON Schema, `NAME.xsd` XML Schema, `NAME.rules.yaml` a list of rules, `NAME.ts` a validator as code. */
+async function loadValidator(folder: string, name: string): Promise<Validator> {
+  const file = await fileOf(folder, 'validator', name, VALIDATORS)
+  const relative = file.slice(folder.length + 1)
+  if (file.endsWith('.xsd')) return validator({ xsd: relative, folder })
+  if (file.endsWith('.json')) return validator({ schemaFile: relative, folder })
+  if (file.endsWith('.rules.yaml')) return loadRules(file)
+  const module = (await import(pathToFileURL(file).href)) as { default?: Partial<Validator> }
+  if (typeof module.default?.validate === 'function') return module.default as Validator
+  throw invalid(`schemas/${relative} has no validator as its default export, such as rules([...])`)
+}
+
+async function loadRules(file: string): Promise<Validator> {
+  if ((await stat(file)).size > MAX_RULES_BYTES) throw invalid(`${file} is larger than 4 MiB`)
+  const { parse } = await import('yaml')
+  const definitions: unknown = parse(await readFile(file, 'utf8'), { maxAliasCount: 100 })
+  const expressions = new Map<string, Evaluator>()
+  for (const text of expressionsIn(definitions))
+    expressions.set(text, await compileJsonata(text, { name: file }))
+  return declaredRules(definitions, text => message => expressions.get(text)!.run(message))
+}
+
+/** Expressions compile asynchronously; what is no list of rules is refused by who reads it next. */
+function expressionsIn(definitions: unknown): string[] {
+  const list: unknown[] = Array.isArray(definitions) ? definitions : []
+  return list.flatMap(rule => {
+    const { when, test } = (rule ?? {}) as { when?: unknown; test?: unknown }
+    return [when, test].filter(text => typeof text === 'string')
   })
-  if (text !== undefined) {
-    if (text.length > MAX_MAPPING_BYTES) {
-      throw new SignalboxError('SIGNALBOX_ROUTE_INVALID', `mappings/${name}.jsonata is larger than 4 MiB`)
-    }
-    return expression(text, { name: `mappings/${name}.jsonata`, timeoutMs: MAPPING_TIMEOUT_MS })
+}
+
+/** The file of this name with one of the endings. */
+async function fileOf(
+  folder: string,
+  what: string,
+  name: string,
+  endings: readonly string[],
+): Promise<string> {
+  if (!NAME.test(name)) throw invalid(`'${name}' is no name of a ${what}`)
+  for (const ending of endings) {
+    const path = join(folder, ...name.split('/')) + ending
+    if (await isFile(path)) return path
   }
-  const module = (await import(pathToFileURL(`${path}.ts`).href).catch((cause: unknown) => {
-    const message = `there is no mapping '${name}' that loads (mappings/${name}.jsonata or .ts): ${(cause as Error).message}`
-    throw new SignalboxError('SIGNALBOX_ROUTE_INVALID', message, { cause })
-  })) as { default?: unknown }
-  if (typeof module.default === 'function') return { run: module.default as Evaluator['run'] }
-  throw new SignalboxError(
-    'SIGNALBOX_ROUTE_INVALID',
-    `mappings/${name}.ts has no function (input, extra) => output as its default export`,
-  )
+  throw invalid(`there is no ${what} '${name}': looked for ${name}{${endings.join(',')}} in ${folder}`)
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile()
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}
+
+function invalid(message: string): SignalboxError {
+  return new SignalboxError('SIGNALBOX_ROUTE_INVALID', message)
 }

@@ -1,6 +1,8 @@
 /** Steps that change, check or end the message itself. */
+
 import { SignalboxError } from '../../errors.ts'
 import { type BodyFormat, type BodyLimits, codecOf, mediaTypeOf } from '../../message/formats.ts'
+import { assertValid } from '../../message/validate/violation.ts'
 import { compileSchema, nearest, parseOptions, type SchemaViolation } from '../../schema.ts'
 import { type Compiler, type Evaluate, isPromise, then, valuesOf } from '../compiling.ts'
 import type { Exchange } from '../exchange.ts'
@@ -111,10 +113,18 @@ export const build: Compiler<'build'> = c => {
 
 export const validate: Compiler<'validate'> = async c => {
   const { schema, with: name } = c.options
-  const check = schema ? compileSchema(schema as never) : await c.ports.seams.validator(name!)
+  if (schema === undefined) {
+    const validator = await c.ports.seams.validator(name!)
+    return async x => {
+      for (const { rule, message } of await assertValid(validator, x.payload, x.context)) {
+        x.context.log.warn({ step: c.id, rule }, message.slice(0, MAX_LOGGED))
+      }
+    }
+  }
+  const check = compileSchema(schema as never)
   return x => {
     const violations = check(x.payload)
-    if (violations && violations.length > 0) throw invalid(c.id, violations)
+    if (violations) throw invalid(c.id, violations)
   }
 }
 
