@@ -87,7 +87,7 @@ test('a wrong call exits with 2 and is corrected', async () => {
     [['invoke', 'greet', '@/nowhere.json'], /the payload cannot be read: ENOENT/],
     [['invoke', 'greet', '--endpoint', 'tcp://127.0.0.1:1'], /--endpoint needs --server-key/],
     [['apply', '/nowhere'], /has no signalbox.yaml that can be read/],
-    [['deploy', '/nowhere/x.ts'], /not below services\/ of a project/],
+    [['deploy', '/nowhere/x.ts'], /not below services\/ or routes\/ of a project/],
   ]
   const results = await Promise.all(cases.map(([args]) => run(args)))
   for (const [i, { code, err, out }] of results.entries()) {

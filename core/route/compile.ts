@@ -176,11 +176,18 @@ export class CompiledRoute {
     const origin = identity ? { identity } : undefined
     const envelope = new Envelope(`route/${this.name}`, payload, { cid, headers, origin }, 0, undefined, 0)
     const context = new Invocation(service, `route/${this.name}`, envelope, makeCid)
-    const timer = clock.after(this.#timeoutMs, () => envelope.cancel(tooLate(this.name)))
     const x = exchangeOf(kept, context)
+    const late = Promise.withResolvers<never>()
+    // Nobody may look at it any more when it comes.
+    late.promise.catch(() => {})
+    const timer = clock.after(this.#timeoutMs, () => {
+      const error = tooLate(this.name)
+      envelope.cancel(error)
+      late.reject(error)
+    })
     try {
-      await run(x)
-      if (envelope.cancelled) throw envelope.cancelled
+      // What never ends must not hold its place for ever.
+      await Promise.race([run(x), late.promise])
     } finally {
       timer.cancel()
     }

@@ -18,7 +18,8 @@ function bindings(x: Exchange): Record<string, unknown> {
     cid: x.cid,
     identity: x.identity,
     size: x.size,
-    error: x.error && { code: x.error.code, message: x.error.message, details: x.error.details },
+    // Not `error`: that is a function of JSONata.
+    failure: x.error && { code: x.error.code, message: x.error.message, details: x.error.details },
   }
 }
 

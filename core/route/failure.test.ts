@@ -114,7 +114,7 @@ describe('circuit', () => {
     assert.equal((await probe).payload, 'up')
     assert.equal((await r.send(1, LONG)).payload, 'up')
     isDown = true
-    const f = await make([{ transform: '$error.code' }])
+    const f = await make([{ transform: '$failure.code' }])
     for (let i = 0; i < 2; i++) await assert.rejects(f.send(1, LONG))
     assert.equal((await f.send(1, LONG)).payload, 'SIGNALBOX_CIRCUIT_OPEN')
   })
@@ -340,5 +340,44 @@ describe('saga', () => {
     assert.deepEqual(undone, ['b', 'a'])
     await r.advance(1_000_000)
     assert.equal(undone.length, 2)
+  })
+})
+
+describe('a node without a folder for its state', () => {
+  it('runs no route that would keep something', async () => {
+    const { CompiledRoute } = await import('./compile.ts')
+    const ports = { hasState: false, service: { log: {} } } as never
+    for (const step of [{ idempotent: 'id' }, { delay: 5_000 }, { aggregate: { size: 2 } }, { claim: {} }]) {
+      await assert.rejects(
+        CompiledRoute.compile('r', { steps: [step] }, ports),
+        /needs a folder to keep its state in/,
+      )
+    }
+  })
+
+  it('work that goes on by itself ends at the time limit of the route and is tried again', async t => {
+    const clock = new TestClock()
+    let calls = 0
+    const r = await under(
+      t,
+      route()
+        .settings({ timeoutMs: 1_000 })
+        .aggregate({ key: () => 'k', size: 1 })
+        .transform(() => {
+          if (++calls === 1) return new Promise(() => {})
+          return 'second'
+        })
+        .publish('out'),
+      { clock },
+    )
+    await r.send(1, LONG)
+    await until(() => calls === 1, 'it has begun')
+    await r.advance(1_000)
+    await until(() => r.log.some(({ message }) => message === 'work of a route failed'), 'it was given up')
+    await until(() => {
+      clock.advance(100)
+      return r.kept.length === 1
+    }, 'it was tried again')
+    assert.equal(r.kept[0]?.payload, 'second')
   })
 })

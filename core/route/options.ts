@@ -23,7 +23,7 @@ export interface RouteMessage<Payload = unknown> {
 }
 
 /**
- * A question about a message: JSONata over the payload, with `$headers`, `$vars`, `$cid`, `$identity` and `$error`, or
+ * A question about a message: JSONata over the payload, with `$headers`, `$vars`, `$cid`, `$identity` and `$failure`, or
  * in TypeScript a function.
  */
 export type Expression<Payload = never, Result = unknown> =
