@@ -39,6 +39,8 @@ export function declaredEncoding(bytes: Buffer): 'utf8' | 'latin1' {
   const encoding = encodingOf(bytes)
   if (encoding === undefined) return 'utf8'
   if (LATIN1.has(encoding)) return 'latin1'
+  // One that nobody knows is refused as in whole documents.
+  charsetOf(encoding)
   throw new SignalboxError(
     'SIGNALBOX_FORMAT_UNSUPPORTED',
     `XML: the encoding '${encoding}' is not supported in streams`,
