@@ -9,7 +9,7 @@ import { SignalboxError, toSignalboxError } from '../errors.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { Chunk, type StoredRecord } from './chunk.ts'
 import type { AuditRecord, KeptBody } from './entry.ts'
-import { bodyOf, cidPlan, idOf, type Plan, placeOf, planOf } from './query.ts'
+import { bodyOf, cidPlan, idOf, type Plan, placeOf, planOf, type RecordPlace } from './query.ts'
 import { type Trail, trailOf } from './trail.ts'
 import { type OpenJournal, Volume, volumeNumber } from './volume.ts'
 
@@ -259,7 +259,7 @@ export class AuditLog {
       if (after && volume.number > after.volume) continue
       const isCut = after !== undefined && volume.number === after.volume
       for (const block of volume.blocks.list.toReversed()) {
-        const positions = block.positions.filter(position => !isCut || position <= after.position).reverse()
+        const positions = block.positions.filter(position => !isCut || isBefore(position, after)).reverse()
         if (positions.length === 0 || !block.mayHave(wanted)) continue
         for await (const { position, chunk } of volume.read(positions)) {
           if (!chunk) this.#damagedChunks++
@@ -386,6 +386,11 @@ export class AuditLog {
 
 function recordsOf(volume: Volume, position: number, chunk: Chunk): StoredRecord[] {
   return chunk.records(index => idOf({ volume: volume.number, position, index }))
+}
+
+/** Whether a chunk may have records that come after a place, on the way back. */
+function isBefore(position: number, after: RecordPlace): boolean {
+  return position < after.position || (position === after.position && after.index > 0)
 }
 
 function withoutBody({ bodyBytes: _, ...record }: StoredRecord): AuditRecord {
