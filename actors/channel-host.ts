@@ -155,9 +155,10 @@ function receiver(
     const identity = admission && (await admitted(admission, cid))
     const startedAt = meter.begin()
     if (message.bytes !== undefined) meter.bytes += message.bytes
-    const observation = observer?.channel(meter, message, cid)
+    const observation = observer?.channel(meter, message, cid, startedAt)
     const channel = { transport, name, attributes: message.attributes }
     const origin: Origin = identity ? { channel, identity } : { channel }
+    if (message.textAt !== undefined) origin.textAt = message.textAt
     const options: AskOptions = {
       cid,
       headers: identity ? withoutCredentials(message.headers) : message.headers,
@@ -169,8 +170,8 @@ function receiver(
     }
     try {
       const { payload, head } = await system.request(message.target, message.payload, options)
-      meter.end(startedAt)
-      observation?.end({ status: head?.status, body: payload })
+      const endMs = meter.end(startedAt)
+      observation?.end({ endMs, status: head?.status, body: payload })
       return {
         payload,
         headers: head?.headers ?? {},
@@ -179,8 +180,8 @@ function receiver(
       }
     } catch (thrown) {
       const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
-      meter.end(startedAt, error.code)
-      observation?.end({ error })
+      const endMs = meter.end(startedAt, error.code)
+      observation?.end({ error, endMs })
       throw withCid(error, cid)
     }
   }

@@ -31,6 +31,15 @@ export interface DeployResult {
   version: string
 }
 
+/** What came of a file that was found changed. Versions are undefined where the file was or is not there. */
+export interface Deployed {
+  file: string
+  before: string | undefined
+  after: string | undefined
+  /** `ok` or the code of the error. */
+  result: string
+}
+
 /** Modules cannot be unloaded: after this many deployments the workers are replaced by fresh ones. */
 const DEPLOYMENTS_PER_WORKER = 50
 
@@ -91,37 +100,64 @@ export class Deployer {
     })
   }
 
-  /** Makes the workers run what the files say now. Failures are logged; the version before goes on. */
-  sync(): Promise<void> {
+  /**
+   * Makes the workers run what the files say now. Resolves with what was changed. Failures are logged; the version
+   * before goes on.
+   */
+  sync(): Promise<Deployed[]> {
     return this.#serial(async () => {
+      const done: Deployed[] = []
       try {
         const files = await this.#files.list()
-        for (const file of [...this.#versions.keys()]) if (!files.includes(file)) await this.#remove(file)
-        for (const file of files) await this.#update(file)
+        for (const [file, before] of [...this.#versions]) {
+          if (files.includes(file)) continue
+          await this.#remove(file)
+          done.push({ file, before, after: undefined, result: 'ok' })
+        }
+        for (const file of files) {
+          const changed = await this.#update(file)
+          if (changed) done.push(changed)
+        }
       } catch (error) {
         this.#report('services/', error)
       }
+      return done
     })
   }
 
   /** Deploys a file if it is not what runs. Failures are logged: it may be broken, or be gone again. */
-  async #update(file: string): Promise<void> {
+  async #update(file: string): Promise<Deployed | undefined> {
+    const before = this.#versions.get(file)
+    let after: string | undefined
     try {
-      if (this.#versions.get(file) !== (await this.#files.versionOf(file))) await this.#deploy(file)
+      after = await this.#files.versionOf(file)
+      if (before === after) return undefined
+      await this.#deploy(file)
+      return { file, before, after, result: 'ok' }
     } catch (error) {
-      this.#report(file, error)
+      return { file, before, after, result: this.#report(file, error) }
     }
   }
 
-  /** Something that services import has changed: only fresh workers see it. They load the services as they are now. */
-  async refresh(): Promise<void> {
+  /**
+   * Something that services import has changed: only fresh workers see it. They load the services as they are now.
+   * Resolves with `ok` or the code of the error.
+   */
+  async refresh(): Promise<string> {
+    let result = 'ok'
     try {
       await this.#roll()
       this.#log.info({}, 'workers were replaced, so that services see what has changed beside them')
     } catch (error) {
-      this.#report('a module beside the services', error)
+      result = this.#report('a module beside the services', error)
     }
     await this.sync()
+    return result
+  }
+
+  /** The version of a file that runs. */
+  versionOf(file: string): string | undefined {
+    return this.#versions.get(file)
   }
 
   /** Brings a worker that has just started to what the files say now: they may have changed while it did. */
@@ -222,9 +258,11 @@ export class Deployer {
     return this.#nextRoll
   }
 
-  #report(file: string, thrown: unknown): void {
+  /** Logs a failure; returns its code. */
+  #report(file: string, thrown: unknown): string {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_LOAD')
     this.#log.error({ file, code: error.code, details: error.details }, `not deployed: ${error.message}`)
+    return error.code
   }
 
   /** One deployment after the other. */

@@ -1,12 +1,10 @@
-/** What telemetry costs: `invoke` on one worker with it off, with metrics on, and with traces on. */
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
-import autocannon from 'autocannon'
+/**
+ * What telemetry costs: `invoke` within one worker and HTTP requests to a service, with it off, with metrics, with
+ * traces as they are kept by default, a tenth of them, and all of them.
+ */
+import { setImmediate } from 'node:timers/promises'
 import { serviceActor } from '../actors/service-host.ts'
-import { startProject } from '../cli/start.ts'
 import { ActorSystem } from '../core/actor/index.ts'
-import type { Node } from '../core/node.ts'
 import { Type } from '../core/schema.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import { ServiceRunner } from '../core/service/runner.ts'
@@ -14,11 +12,14 @@ import { Service } from '../core/service/service.ts'
 import { silentLogger } from '../core/telemetry/log.ts'
 import { measureServices } from '../core/telemetry/meters.ts'
 import { setTracer } from '../core/telemetry/observe.ts'
-import { startTraces } from '../core/telemetry/open-telemetry.ts'
 import { telemetrySettings } from '../core/telemetry/options.ts'
-import { urlOf } from '../test/faulty-bus.ts'
-import { QUICK, ROUNDS } from './measure.ts'
+import { RecordTracer } from '../core/telemetry/record-tracer.ts'
+import { RootSampler, type TraceCounts } from '../core/telemetry/root-sampler.ts'
+import { SpanExport } from '../core/telemetry/span-export.ts'
+import { maxQueuedSpans, SpanOutbox } from '../core/telemetry/span-outbox.ts'
+import { median, QUICK, ROUNDS } from './measure.ts'
 import type { BenchRow } from './row.ts'
+import { httpRows, shareRow, startCollector } from './telemetry-http.ts'
 
 const MEASURE_MS = QUICK ? 20 : 300
 const IN_FLIGHT = 64
@@ -39,6 +40,8 @@ interface Mode {
   name: string
   on(): void
   off(): void
+  /** What it has decided on traces that began. */
+  roots?: TraceCounts
 }
 
 function startSystem(): ActorSystem {
@@ -61,19 +64,21 @@ function startSystem(): ActorSystem {
 
 type Call = (order: { id: number }) => Promise<unknown>
 
-/** Calls that were handled per second, 64 in flight. */
+/** Calls that were handled per second of this thread's processor time, 64 in flight: others may want the cores too. */
 async function rate(call: Call): Promise<number> {
   const before = handled
-  const begin = performance.now()
-  const end = begin + MEASURE_MS
+  const begin = process.threadCpuUsage()
+  const end = performance.now() + MEASURE_MS
   const caller = async () => {
     while (performance.now() < end) {
-      // Several calls between two looks at the clock.
+      // Several calls between two looks at the clock and two turns of the event loop.
       for (let i = 0; i < 16; i++) await call({ id: i })
+      await setImmediate()
     }
   }
   await Promise.all(Array.from({ length: IN_FLIGHT }, caller))
-  return ((handled - before) / (performance.now() - begin)) * 1000
+  const { user, system } = process.threadCpuUsage(begin)
+  return ((handled - before) / (user + system)) * 1e6
 }
 
 /** The limit: a function behind an array that is drained once per microtask, without anything of the bus. */
@@ -94,50 +99,33 @@ function bareCall(): Call {
     })
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!
-}
-
-/** A collector that reads what it is sent and says so. */
-async function startCollector() {
-  const server = createServer((request, response) => {
-    request
-      .resume()
-      .on('end', () => response.writeHead(200, { 'content-type': 'application/x-protobuf' }).end())
-  }).listen(0, '127.0.0.1')
-  await new Promise(resolve => server.once('listening', resolve))
-  const { port } = server.address() as AddressInfo
-  return { endpoint: `http://127.0.0.1:${port}`, close: () => server.close().closeAllConnections() }
-}
-
-async function modes(endpoint: string): Promise<{ modes: Mode[]; stop(): Promise<void> }> {
-  const settings = telemetrySettings({ traces: { endpoint, sampleRatio: 1 } }, {})
-  const speaker = { node: 'bench', worker: '0', log: silentLogger }
-  const all = await startTraces(settings, speaker)
-  const tenth = await startTraces({ ...settings, traces: { ...settings.traces!, ratio: 0.1 } }, speaker)
+function modes(endpoint: string): { modes: Mode[]; stop(): Promise<void> } {
+  const settings = telemetrySettings({ traces: { endpoint } }, {})
+  const spans = new SpanExport({ node: 'bench', settings }, silentLogger, () => {})
   const off = () => {
     measureServices(false)
     setTracer(undefined)
   }
-  const traced = (name: string, { tracer }: typeof all): Mode => ({
-    name,
-    on: () => {
+  const traced = (name: string, ratio: number, maxPerSecond?: number): Mode => {
+    const outbox = new SpanOutbox(maxQueuedSpans())
+    outbox.connect(spans.connect('0')!)
+    const sampler = new RootSampler(ratio, maxPerSecond, () => outbox.full)
+    const tracer = new RecordTracer(outbox, sampler)
+    const on = () => {
       measureServices(true)
       setTracer(tracer)
-    },
-    off,
-  })
+    }
+    return { name, on, off, roots: sampler.counts }
+  }
   return {
     modes: [
       { name: 'off', on: off, off },
       { name: 'metrics', on: () => measureServices(true), off },
-      traced('metrics and traces, 0.1 sampled', tenth),
-      traced('metrics and traces, all sampled', all),
+      traced('metrics and traces', 1, settings.traces!.maxPerSecond),
+      traced('metrics and traces, 0.1 sampled', 0.1),
+      traced('metrics and traces, all sampled', 1),
     ],
-    stop: async () => {
-      await all.stop()
-      await tenth.stop()
-    },
+    stop: () => spans.stop(),
   }
 }
 
@@ -149,12 +137,12 @@ export async function run(): Promise<BenchRow[]> {
 async function invokeRows(): Promise<BenchRow[]> {
   const collector = await startCollector()
   const system = startSystem()
-  const { modes: list, stop } = await modes(collector.endpoint)
+  const { modes: list, stop } = modes(collector.endpoint)
   const invoke: Call = order => system.ask('service/echo', order)
   const bare = bareCall()
   const limits: number[] = []
   const rates = new Map<string, number[]>(list.map(({ name }) => [name, []]))
-  for (let round = -1; round < ROUNDS; round++) {
+  for (let round = -1; round < 2 * ROUNDS; round++) {
     const limit = await rate(bare)
     if (round >= 0) limits.push(limit)
     for (const mode of list) {
@@ -167,60 +155,19 @@ async function invokeRows(): Promise<BenchRow[]> {
   await system.shutdown()
   await stop()
   collector.close()
-  return rowsOf('service invoke, same worker', rates, median(limits))
+  const rows = rowsOf('service invoke, same worker', rates, median(limits))
+  const { kept, queue } = list.at(-1)!.roots!
+  return [...rows, shareRow('service invoke', kept, kept + queue)]
 }
 
-function rowsOf(what: string, rates: ReadonlyMap<string, number[]>, limit?: number): BenchRow[] {
-  const base = median(rates.get('off')!)
-  return Array.from(rates, ([name, values]) => {
-    const value = Math.round(median(values))
-    const row = {
-      name: `${what}, telemetry: ${name}`,
-      value,
-      unit: 'calls/s',
-      ...(limit && { limit: Math.round(limit) }),
-    }
-    return name === 'off' ? row : { ...row, peers: { off: Math.round(base) }, goal: 'at least 0.85 of off' }
-  })
-}
-
-const HTTP_SECONDS = QUICK ? 0.4 : 2
-const PLAIN = fileURLToPath(new URL('../test/projects/plain', import.meta.url))
-
-/** The whole way of a request: HTTP channel, service, answer; the nodes stay up and are loaded in turn. */
-async function httpRows(): Promise<BenchRow[]> {
-  const collector = await startCollector()
-  const endpoint = {
-    OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint,
-    OTEL_TRACES_SAMPLER: 'parentbased_traceidratio',
-  }
-  const environments: [string, Record<string, string>][] = [
-    ['off', {}],
-    ['metrics and traces, 0.1 sampled', { ...endpoint, OTEL_TRACES_SAMPLER_ARG: '0.1' }],
-    ['metrics and traces, all sampled', { ...endpoint, OTEL_TRACES_SAMPLER_ARG: '1' }],
-  ]
-  const buses: { name: string; node: Node; url: string }[] = []
-  for (const [name, environment] of environments) {
-    Object.assign(process.env, environment)
-    const { node } = await startProject(PLAIN, { workers: 1 })
-    buses.push({ name, node, url: await urlOf(node) })
-    for (const key of Object.keys(environment)) delete process.env[key]
-  }
-  const rates = new Map<string, number[]>(buses.map(({ name }) => [name, []]))
-  for (let round = -1; round < 3; round++) {
-    for (const { name, url } of buses) {
-      const result = await autocannon({
-        url: `${url}/where`,
-        connections: 64,
-        duration: HTTP_SECONDS,
-        workers: 1,
-      })
-      if (result.non2xx > 0 || result.errors > 0)
-        throw new Error(`${name}: ${result.non2xx + result.errors} requests failed`)
-      if (round >= 0) rates.get(name)!.push(result['2xx'] / result.duration)
-    }
-  }
-  for (const { node } of buses) await node.stop(2_000)
-  collector.close()
-  return rowsOf('HTTP request to a service', rates)
+/** What is on by default must not cost much; beyond it, the figures say what it costs. */
+function rowsOf(what: string, rates: ReadonlyMap<string, number[]>, limit: number): BenchRow[] {
+  const off = Math.round(median(rates.get('off')!))
+  return Array.from(rates, ([name, values]) => ({
+    name: `${what}, telemetry: ${name}`,
+    value: Math.round(median(values)),
+    unit: 'calls/s',
+    limit: Math.round(limit),
+    ...(name !== 'off' && { peers: { off } }),
+  }))
 }

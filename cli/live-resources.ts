@@ -9,7 +9,9 @@ import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import type { SubscriptionResource } from '../actors/messages/options.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import { diff } from '../core/resource/diff.ts'
+import { withFilePaths } from '../core/resource/file-paths.ts'
 import { resolveOptions } from '../core/resource/option-values.ts'
+import type { EffectiveResource } from '../core/resource/policy-facts.ts'
 import {
   idOf,
   RESOURCE_KINDS,
@@ -32,6 +34,10 @@ export interface LiveResourcesOptions {
   store: Store
   kinds: ResourceKinds
   sources: ReferenceSources
+  /** Folder of the project: files in options are relative to it. */
+  root: string
+  /** Throws when the security policy refuses resources that are to be run. */
+  enforce(resources: readonly EffectiveResource[]): void
   /** The workers that run now. */
   workers: () => DeployWorker[]
   /** Starts the keeper, unless it runs. */
@@ -111,8 +117,16 @@ export class LiveResources {
     return diff(this.#resources(), wanted, secretsOf(this.#options.kinds))
   }
 
+  /** Resources with the options that workers would get. */
+  effective(resources: readonly Resource[]): Promise<EffectiveResource[]> {
+    return Promise.all(
+      resources.map(async resource => ({ resource, options: (await this.#resolved(resource)).options })),
+    )
+  }
+
   /** What the resources say that a worker is started with. */
-  async bootConfig(root: string): Promise<BootConfig> {
+  async bootConfig(): Promise<BootConfig> {
+    const { root } = this.#options
     const complete: Partial<Record<ResourceKind, EndpointConfig[]>> = {}
     for (const resource of this.#resources()) {
       complete[resource.kind] = [...(complete[resource.kind] ?? []), await this.#resolved(resource)]
@@ -123,8 +137,8 @@ export class LiveResources {
   }
 
   /**
-   * Makes the node run exactly these. Rejects with the error of the first that does not start; everything is as it
-   * was before then. `only`: leave alone what is not named.
+   * Makes the node run exactly these. Rejects with SIGNALBOX_POLICY_REFUSED, or with the error of the first that does
+   * not start; everything is as it was before then.
    */
   apply(
     wanted: readonly Resource[],
@@ -146,6 +160,8 @@ export class LiveResources {
 
   async #apply(wanted: readonly Resource[], ifRevisions: ReadonlyMap<string, number>): Promise<ChangeView[]> {
     const changes = this.diff(wanted)
+    const changed = wanted.filter(resource => changes.some(({ id }) => id === idOf(resource)))
+    this.#options.enforce(await this.effective(changed))
     const steps = await this.#steps(changes, wanted)
     await this.#run(steps)
     try {
@@ -161,7 +177,7 @@ export class LiveResources {
   /** What workers that start from now on are given: ports that were chosen stay. */
   async #refresh(steps: readonly Step[]): Promise<void> {
     const before = this.#current!
-    const next = await this.bootConfig(before.root)
+    const next = await this.bootConfig()
     const put = new Map(
       steps
         .filter(({ verb }) => verb === 'putChannel')
@@ -320,10 +336,10 @@ export class LiveResources {
 
   /** What a worker runs: references replaced, defaults filled in. */
   async #resolved({ kind, type, name, options, security }: Resource): Promise<EndpointConfig> {
-    const { kinds, sources } = this.#options
-    const what = `options of ${kind} ${name}`
-    const complete = await resolveOptions(kinds.schemaOf(kind, type)!, options, what, sources)
-    return { name, type, options: complete, ...(security && { security }) }
+    const { kinds, sources, root } = this.#options
+    const schema = kinds.schemaOf(kind, type)!
+    const complete = await resolveOptions(schema, options, `options of ${kind} ${name}`, sources)
+    return { name, type, options: withFilePaths(schema, complete, root), ...(security && { security }) }
   }
 }
 

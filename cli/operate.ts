@@ -1,8 +1,10 @@
 /** A node that is operated: it starts with what its store has, and opens the admin API. */
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Actor, TailEvent, TailFilter } from '../actors/admin/operator.ts'
+import type { Authenticated } from '../actors/admin/auth.ts'
+import type { TailEvent, TailFilter } from '../actors/admin/operator.ts'
 import { AdminServer, DEFAULT_ADMIN_PORT } from '../actors/admin/server.ts'
 import type { Deployer } from '../actors/deployer.ts'
 import type { SignalboxError } from '../core/errors.ts'
@@ -10,38 +12,61 @@ import type { Node } from '../core/node.ts'
 import { may } from '../core/security/roles.ts'
 import type { Logger } from '../core/telemetry/log.ts'
 import packageJson from '../package.json' with { type: 'json' }
+import { type Doer, objectsOfAll } from './acts.ts'
 import type { LiveResources } from './live-resources.ts'
 import { BusOperator } from './operator.ts'
+import type { PolicyGuard } from './policy.ts'
 import type { Project } from './project.ts'
 import { resourceKinds } from './resource-kinds.ts'
-import type { State } from './state.ts'
+import { openState, type State } from './state.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 const APPLIED = 'applied-file'
+/** The node itself, when it starts. */
+const START: Doer = { who: 'start' }
+
+/** Opens the state of a node, and records it when that has made the master key. */
+export async function openRecordedState(folder: string): Promise<State> {
+  const keyFile = join(folder, 'master.key')
+  const hadKey = existsSync(keyFile)
+  const state = await openState(folder)
+  if (!hadKey && existsSync(keyFile)) {
+    const target = `master-key/${state.vault.keyIds[0]}`
+    await state.acts.append({ ...START, what: 'secret.write', target, result: 'ok' })
+  }
+  return state
+}
 
 /**
  * What the node runs: what it ran before, or what signalbox.yaml says when that has changed since it was last applied.
+ * Rejects with SIGNALBOX_POLICY_REFUSED before anything is stored.
  */
 export async function bootFromState(
   live: LiveResources,
   state: State,
   project: Project,
+  guard: PolicyGuard,
   log: Logger,
 ): Promise<BootConfig> {
   await live.load()
   const text = await readFile(join(project.root, 'signalbox.yaml'), 'utf8')
   const hash = createHash('sha256').update(text).digest('hex')
   const applied = await state.store.get<string>('node', APPLIED)
-  if (applied?.value !== hash) {
+  const current = live.list().map(({ value }) => value)
+  const isNew = applied?.value !== hash
+  guard.enforceStart(project, await live.effective(isNew ? project.resources : current))
+  if (isNew) {
     const changes = await live.seed(project.resources)
     await state.store.put('node', APPLIED, hash)
-    const target = 'signalbox.yaml'
     if (changes.length > 0) {
-      await state.acts.append({ who: 'start', what: 'resource.write', target, after: changes, result: 'ok' })
+      const ids = changes.map(({ id }) => id)
+      const objects = objectsOfAll(resourceKinds, ids, current, project.resources)
+      const act = { ...START, what: 'resource.write', target: 'signalbox.yaml', ...objects, result: 'ok' }
+      await state.acts.append(act)
       if (applied) log.info({ changes: changes.length }, 'signalbox.yaml has changed and was applied')
     }
   }
-  return live.bootConfig(project.root)
+  return live.bootConfig()
 }
 
 export interface AdminParts {
@@ -49,7 +74,8 @@ export interface AdminParts {
   project: Project
   deployer: Deployer
   live: LiveResources
-  state: State | undefined
+  guard: PolicyGuard
+  state: State
   log: Logger
 }
 
@@ -62,9 +88,17 @@ export interface OpenAdmin {
 
 /** Opens the admin API, and makes its first token. Where its port is taken the node goes on without, and says so. */
 export async function openAdmin(parts: AdminParts): Promise<OpenAdmin> {
-  const { node, project, deployer, live, log } = parts
-  const state = parts.state!
-  await state.tokens.first(join(state.folder, 'admin-token'))
+  const { node, project, deployer, live, guard, state, log } = parts
+  if ((await state.tokens.first(join(state.folder, 'admin-token'))) !== undefined) {
+    const after = { name: 'admin', role: 'admin' }
+    await state.acts.append({
+      ...START,
+      what: 'user.write',
+      target: 'admin-token/admin',
+      after,
+      result: 'ok',
+    })
+  }
   const operator = new BusOperator({
     node,
     name: project.name,
@@ -72,6 +106,7 @@ export async function openAdmin(parts: AdminParts): Promise<OpenAdmin> {
     settings: project.settings,
     deployer,
     resources: live,
+    guard,
     kinds: resourceKinds,
     state,
     telemetry: {
@@ -113,15 +148,11 @@ async function listen(server: AdminServer, project: Project, log: Logger): Promi
   }
 }
 
-async function actorOf(state: State, token: string | undefined): Promise<Actor | undefined> {
-  if (token === undefined) return undefined
-  try {
-    const { name, roles } = await state.tokens.verify(token)
-    return { name, roles: roles ?? [] }
-  } catch (error) {
-    if ((error as SignalboxError).code === 'SIGNALBOX_UNAUTHENTICATED') return undefined
-    throw error
-  }
+async function actorOf(state: State, token: string | undefined): Promise<Authenticated | undefined> {
+  const found = token === undefined ? undefined : await state.tokens.identify(token)
+  if (found === undefined) return undefined
+  const { name, roles = [] } = found.identity
+  return { name, roles, ...(found.expired && { expired: true }) }
 }
 
 /** Hands the live events of all workers to a listener, until it has enough. */

@@ -1,10 +1,5 @@
 /** What operators do to this node: the admin API's other half. Every change is in the chain of acts. */
-import {
-  type ChannelApi,
-  type ChannelRoute,
-  channelOpenapi,
-  type SecurityDefinition,
-} from '../actors/admin/channel-openapi.ts'
+import { targets } from '../actors/admin/acts.ts'
 import type {
   Actor,
   ApplyResult,
@@ -15,21 +10,24 @@ import type {
   Operator,
   ResourceView,
   ServiceView,
+  Tail,
   TailEvent,
   TailFilter,
+  WantedResource,
   WorkerView,
 } from '../actors/admin/operator.ts'
 import type { Deployer } from '../actors/deployer.ts'
-import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Node } from '../core/node.ts'
-import { renderDiff } from '../core/resource/diff.ts'
-import { parseProjectFile, writeProjectFile } from '../core/resource/project-file.ts'
-import { checkResource, idOf, type Resource, type ResourceKinds } from '../core/resource/resource.ts'
+import { writeProjectFile } from '../core/resource/project-file.ts'
+import type { ResourceKinds } from '../core/resource/resource.ts'
 import { nearest } from '../core/schema.ts'
 import type { Logger } from '../core/telemetry/log.ts'
-import { TelemetryOptions } from '../core/telemetry/options.ts'
+import { Acts, doerOf } from './acts.ts'
+import { channelApi } from './channel-api.ts'
 import type { LiveResources } from './live-resources.ts'
+import type { PolicyGuard } from './policy.ts'
+import { ResourceChanges, viewOf } from './resource-changes.ts'
 import type { State } from './state.ts'
 
 export interface OperatorParts {
@@ -39,6 +37,7 @@ export interface OperatorParts {
   settings: Record<string, unknown>
   deployer: Deployer
   resources: LiveResources
+  guard: PolicyGuard
   kinds: ResourceKinds
   state: State
   telemetry: {
@@ -51,13 +50,21 @@ export interface OperatorParts {
 export class BusOperator implements Operator {
   readonly log: Logger
   readonly #parts: OperatorParts
+  readonly #acts: Acts
+  readonly #changes: ResourceChanges
   readonly #startedAt = Date.now()
   /** Set when the node begins to stop. */
   draining = false
 
   constructor(parts: OperatorParts) {
     this.#parts = parts
+    this.#acts = new Acts(parts.state.acts)
+    this.#changes = new ResourceChanges({ ...parts, acts: this.#acts })
     this.log = parts.log
+  }
+
+  denied(actor: Actor, permission: string, target: string): Promise<void> {
+    return this.#acts.record({ ...doerOf(actor), what: permission, target, result: 'denied' })
   }
 
   async node(): Promise<NodeView> {
@@ -88,7 +95,8 @@ export class BusOperator implements Operator {
 
   scale(actor: Actor, workers: number): Promise<{ workers: number }> {
     const before = this.#parts.node.host.workers.length
-    return this.#act(actor, 'node.scale', 'workers', { before, after: workers }, async () => {
+    const objects = { before, after: workers }
+    return this.#acts.run(doerOf(actor), 'node.scale', targets.workers, objects, async () => {
       await this.#parts.node.scale(workers)
       return { workers: this.#parts.node.host.workers.length }
     })
@@ -98,29 +106,47 @@ export class BusOperator implements Operator {
     return (await this.#parts.node.host.any().request('services', undefined)) as ServiceView[]
   }
 
-  async invoke(_actor: Actor, service: string, payload: unknown, timeoutMs: number): Promise<unknown> {
+  invoke(actor: Actor, service: string, payload: unknown, timeoutMs: number): Promise<unknown> {
+    // Neither what goes in nor what comes out is recorded: messages hold what is nobody's business.
+    return this.#acts.run(doerOf(actor), 'service.invoke', targets.service(service), {}, () =>
+      this.#invoke(service, payload, timeoutMs),
+    )
+  }
+
+  async #invoke(service: string, payload: unknown, timeoutMs: number): Promise<unknown> {
     try {
       return await this.#parts.node.invoke(service, payload, timeoutMs)
     } catch (thrown) {
       const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
       if (error.code !== 'SIGNALBOX_ADDRESS_UNKNOWN') throw error
-      const names = (await this.services()).map(({ name }) => name)
-      const near = nearest(service, names)
-      const hint = near ? `; did you mean '${near}'?` : ''
+      const [name, ...key] = service.split('#')
+      const names = (await this.services()).map(view => view.name)
+      if (names.includes(name!)) throw error
+      const near = nearest(name!, names)
+      const hint = near ? `; did you mean '${[near, ...key].join('#')}'?` : ''
       throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no service '${service}'${hint}`)
     }
   }
 
   deploy(actor: Actor, file: string, source: string): Promise<DeployView> {
-    return this.#act(actor, 'service.deploy', `service-file/${file}`, { after: { file } }, () =>
-      this.#parts.deployer.deploy(file, source),
-    )
+    const { deployer, guard } = this.#parts
+    const target = targets.serviceFile(file)
+    const before = versionOf(file, deployer.versionOf(file))
+    const objects = (after: DeployView | undefined) => ({ before, after: after ?? { file } })
+    return this.#acts.run(doerOf(actor), 'service.deploy', target, objects, async () => {
+      guard.enforceCode(target)
+      return deployer.deploy(file, source)
+    })
   }
 
   undeploy(actor: Actor, file: string): Promise<void> {
-    return this.#act(actor, 'service.deploy', `service-file/${file}`, { before: { file } }, () =>
-      this.#parts.deployer.remove(file),
-    )
+    const { deployer, guard } = this.#parts
+    const target = targets.serviceFile(file)
+    const before = versionOf(file, deployer.versionOf(file))
+    return this.#acts.run(doerOf(actor), 'service.deploy', target, { before }, async () => {
+      guard.enforceCode(target)
+      await deployer.remove(file)
+    })
   }
 
   async resources(kind?: string): Promise<ResourceView[]> {
@@ -134,27 +160,12 @@ export class BusOperator implements Operator {
     return viewOf(this.#parts.resources.get(id))
   }
 
-  async put(actor: Actor, resource: Resource, ifRevision?: number): Promise<ResourceView> {
-    const { resources, kinds } = this.#parts
-    const wanted = resources.with(resource)
-    const securityNames = wanted.filter(({ kind }) => kind === 'security').map(({ name }) => name)
-    checkResource(resource, kinds, { securityNames })
-    const id = idOf(resource)
-    const before = resources.list().find(({ key }) => key === id)?.value
-    const guard = ifRevision === undefined ? undefined : new Map([[id, ifRevision]])
-    return this.#act(actor, 'resource.write', id, { before, after: resource }, async () => {
-      await resources.apply(wanted, guard)
-      return viewOf(resources.get(id))
-    })
+  put(actor: Actor, wanted: WantedResource, ifRevision?: number): Promise<ResourceView> {
+    return this.#changes.put(doerOf(actor), wanted, ifRevision)
   }
 
-  async remove(actor: Actor, id: string, ifRevision?: number): Promise<void> {
-    const { resources } = this.#parts
-    const before = resources.get(id).value
-    const guard = ifRevision === undefined ? undefined : new Map([[id, ifRevision]])
-    await this.#act(actor, 'resource.write', id, { before }, () =>
-      resources.apply(resources.without(id), guard),
-    )
+  remove(actor: Actor, id: string, ifRevision?: number): Promise<void> {
+    return this.#changes.remove(doerOf(actor), id, ifRevision)
   }
 
   async ping(id: string): Promise<{ ok: boolean; error?: string }> {
@@ -169,17 +180,11 @@ export class BusOperator implements Operator {
   }
 
   async diff(yaml: string): Promise<ApplyResult> {
-    const changes = this.#parts.resources.diff(this.#parse(yaml))
-    return { changes, text: renderDiff(changes) }
+    return this.#changes.diff(yaml)
   }
 
-  async apply(actor: Actor, yaml: string): Promise<ApplyResult> {
-    const wanted = this.#parse(yaml)
-    const planned = this.#parts.resources.diff(wanted)
-    const changes = await this.#act(actor, 'resource.write', 'signalbox.yaml', { after: planned }, () =>
-      this.#parts.resources.apply(wanted),
-    )
-    return { changes, text: renderDiff(changes) }
+  apply(actor: Actor, yaml: string): Promise<ApplyResult> {
+    return this.#changes.apply(doerOf(actor), yaml)
   }
 
   async export(): Promise<string> {
@@ -193,39 +198,38 @@ export class BusOperator implements Operator {
   }
 
   async setSecret(actor: Actor, name: string, value: string): Promise<void> {
-    await this.#act(actor, 'secret.write', `secret/${name}`, {}, () =>
-      this.#parts.state.vault.put(name, value),
+    const { vault } = this.#parts.state
+    const objects = { before: { exists: await vault.has(name) }, after: { exists: true } }
+    await this.#acts.run(doerOf(actor), 'secret.write', targets.secret(name), objects, () =>
+      vault.put(name, value),
     )
   }
 
   async removeSecret(actor: Actor, name: string): Promise<void> {
-    await this.#act(actor, 'secret.write', `secret/${name}`, {}, async () => {
-      if (!(await this.#parts.state.vault.has(name))) {
-        throw new SignalboxError('SIGNALBOX_SECRET_UNKNOWN', `there is no secret '${name}'`)
-      }
-      await this.#parts.state.store.delete('secrets', name)
+    const { vault } = this.#parts.state
+    const exists = await vault.has(name)
+    const objects = { before: { exists }, after: { exists: false } }
+    await this.#acts.run(doerOf(actor), 'secret.write', targets.secret(name), objects, async () => {
+      if (!exists) throw new SignalboxError('SIGNALBOX_SECRET_UNKNOWN', `there is no secret '${name}'`)
+      await vault.delete(name)
     })
   }
 
   async openapi(): Promise<unknown> {
     const { name, version, resources } = this.#parts
-    const all = resources.list().map(({ value }) => value)
-    const definitions = all.filter(({ kind }) => kind === 'security')
-    const endpoints = await this.#endpoints()
-    return channelOpenapi({
+    return channelApi({
       info: { title: name, version },
-      channels: resources
-        .current!.channels.filter(({ type }) => type === 'http')
-        .map(channel => apiOf(channel, endpoints)),
-      securityDefinitions: Object.fromEntries(
-        definitions.map(definition => [definition.name, openapiSecurity(definition)]),
-      ),
+      channels: resources.current!.channels,
+      security: resources.list().flatMap(({ value }) => (value.kind === 'security' ? value : [])),
       services: await this.services(),
+      endpoints: await this.#endpoints(),
     })
   }
 
-  tail(filter: TailFilter, listener: (event: TailEvent) => void): () => void {
-    return this.#parts.telemetry.tail(filter, listener)
+  tail(actor: Actor, filter: TailFilter): Promise<Tail> {
+    const open: Tail = listener => this.#parts.telemetry.tail(filter, listener)
+    // To watch messages pass is an act, too.
+    return this.#acts.run(doerOf(actor), 'message.read', targets.tail, { after: filter }, async () => open)
   }
 
   async audit(after: number, limit: number): Promise<AuditView[]> {
@@ -240,31 +244,6 @@ export class BusOperator implements Operator {
     return report.ok
       ? { brokenAt: undefined, entries: report.entries }
       : { brokenAt: report.seq, entries: report.seq }
-  }
-
-  #parse(yaml: string): Resource[] {
-    return parseProjectFile(yaml, 'signalbox.yaml', this.#parts.kinds, { telemetry: TelemetryOptions })
-      .resources
-  }
-
-  /** Does something and records it, whether it succeeds or not. */
-  async #act<T>(
-    actor: Actor,
-    what: string,
-    target: string,
-    objects: { before?: unknown; after?: unknown },
-    run: () => Promise<T>,
-  ): Promise<T> {
-    const record = (result: string) =>
-      this.#parts.state.acts.append({ who: `admin-token/${actor.name}`, what, target, ...objects, result })
-    try {
-      const value = await run()
-      await record('ok')
-      return value
-    } catch (thrown) {
-      await record(toSignalboxError(thrown, 'SIGNALBOX_ACTOR_FAILED').code)
-      throw thrown
-    }
   }
 
   /** Where the channels listen, by address. */
@@ -284,47 +263,11 @@ export class BusOperator implements Operator {
   }
 }
 
-interface HttpOptions {
-  routes: (ChannelRoute & { target?: string })[]
-}
-
-function apiOf(channel: EndpointConfig, endpoints: ReadonlyMap<string, string>): ChannelApi {
-  const { name, type, options, security } = channel
-  const routes = (options as HttpOptions).routes.map(route => ({
-    ...route,
-    service: route.service ?? /^service\/(.+)$/.exec(route.target ?? '')?.[1],
-    security: route.security ?? security,
-  }))
-  return { name, endpoint: endpoints.get(`channel/${type}/${name}`) ?? 'http://localhost', routes }
-}
-
-/** A security definition in the words of OpenAPI. */
-function openapiSecurity({ type, options }: Resource): SecurityDefinition {
-  switch (type) {
-    case 'apiKey':
-      return { type: 'apiKey', in: 'header', name: (options as { header?: string }).header ?? 'x-api-key' }
-    case 'basic':
-      return { type: 'basic' }
-    case 'jwt':
-      return { type: 'bearer', format: 'JWT' }
-    default:
-      return { type: 'mutualTLS' }
-  }
+function versionOf(file: string, version: string | undefined): { file: string; version: string } | undefined {
+  return version === undefined ? undefined : { file, version }
 }
 
 type AuditEntry = Omit<AuditView, 'at'> & { at: string }
-
-function viewOf({
-  value,
-  revision,
-  changedAt,
-}: {
-  value: Resource
-  revision: number
-  changedAt: number
-}): ResourceView {
-  return { ...value, revision, changedAt }
-}
 
 function pad(seq: number): string {
   return String(seq).padStart(12, '0')

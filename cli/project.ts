@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import type { SecurityConfig } from '../actors/channel-security.ts'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import { SignalboxError } from '../core/errors.ts'
+import { withFilePaths } from '../core/resource/file-paths.ts'
 import { resolveOptions } from '../core/resource/option-values.ts'
 import { type ParsedProjectFile, parseProjectFile } from '../core/resource/project-file.ts'
 import { idOf, type Resource, type ResourceKind } from '../core/resource/resource.ts'
@@ -23,6 +24,8 @@ export interface Project {
   name: string
   node: string
   profile: Profile
+  /** Levels of the security policy in the place of those of the profile. */
+  policy: Settings['policy']
   workers: number | undefined
   limits: Settings['limits']
   network: Settings['network']
@@ -63,6 +66,7 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     name: effective.name ?? 'signalbox',
     node: effective.node ?? 'node',
     profile: effective.profile ?? 'development',
+    policy: effective.policy,
     workers: effective.workers,
     limits: effective.limits,
     network: effective.network,
@@ -97,11 +101,12 @@ function configsOf(kind: ResourceKind, { resources, options }: ParsedProjectFile
   return ofKind(kind, resources).map(resource => configOf(resource, options.get(idOf(resource))))
 }
 
-function resolved(kind: ResourceKind, { resources }: Project, sources: ReferenceSources) {
+function resolved(kind: ResourceKind, { resources, root }: Project, sources: ReferenceSources) {
   return Promise.all(
     ofKind(kind, resources).map(async resource => {
       const schema = resourceKinds.schemaOf(kind, resource.type)!
-      return configOf(resource, await resolveOptions(schema, resource.options, idOf(resource), sources))
+      const options = await resolveOptions(schema, resource.options, idOf(resource), sources)
+      return configOf(resource, withFilePaths(schema, options, root))
     }),
   )
 }

@@ -6,15 +6,18 @@ import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
 import type { Static } from '../core/schema.ts'
 import type { ReferenceSources } from '../core/security/references.ts'
-import { createLogger } from '../core/telemetry/log.ts'
+import { createLogger, type Logger } from '../core/telemetry/log.ts'
 import { type TelemetryOptions, telemetrySettings } from '../core/telemetry/options.ts'
+import { Acts } from './acts.ts'
 import { isKept } from './kept.ts'
 import { LiveResources } from './live-resources.ts'
-import { bootFromState, openAdmin } from './operate.ts'
+import { bootFromState, openAdmin, openRecordedState } from './operate.ts'
+import { effectiveOf, PolicyGuard, rulesOf } from './policy.ts'
 import { withPort } from './ports.ts'
 import { loadProject, type Project, withSecrets } from './project.ts'
 import { resourceKinds } from './resource-kinds.ts'
-import { openState, type State, stateFolderOf } from './state.ts'
+import { SavedFiles } from './saved-files.ts'
+import { type State, stateFolderOf } from './state.ts'
 import { watchProject } from './watch.ts'
 import type { BootConfig } from './worker-boot.ts'
 
@@ -24,6 +27,8 @@ export interface StartOptions {
   secret?: ReferenceSources['secret']
   /** Keeps resources, secrets and administrative acts in this folder, and opens the admin API. */
   stateFolder?: string
+  /** Where the node itself logs to, instead of standard output; workers have logs of their own. */
+  log?: Logger
 }
 
 /** A project that runs. */
@@ -37,10 +42,13 @@ export interface RunningProject {
   stop(drainMs?: number): Promise<void>
 }
 
-/** Starts the node of a project, and deploys what is saved below its folder from then on. */
+/**
+ * Starts the node of a project, and deploys what is saved below its folder from then on. Rejects with
+ * SIGNALBOX_POLICY_REFUSED when the security policy of its profile refuses it.
+ */
 export async function startProject(folder: string, options: StartOptions = {}): Promise<RunningProject> {
   const project = await loadProject(folder)
-  const state = options.stateFolder === undefined ? undefined : await openState(options.stateFolder)
+  const state = options.stateFolder === undefined ? undefined : await openRecordedState(options.stateFolder)
   try {
     return await run(project, options, state)
   } catch (error) {
@@ -61,7 +69,8 @@ async function run(
     process.env,
     project.name,
   )
-  const log = createLogger({ node: project.node }, telemetry.logs)
+  const log = options.log ?? createLogger({ node: project.node }, telemetry.logs)
+  const guard = new PolicyGuard(rulesOf(project), log)
   const running = () => node.host.workers.filter(({ state: its }) => its === 'ready')
   const live =
     state &&
@@ -69,13 +78,18 @@ async function run(
       store: state.store,
       kinds: resourceKinds,
       sources: { secret },
+      root: project.root,
+      enforce: resources => guard.enforceResources(resources),
       workers: running,
       keeper: () => node.host.startKeeper(),
       keptFolder: join(state.folder, 'messages'),
       log,
     })
-  const first = live ? await bootFromState(live, state, written, log) : configOf(project)
-  if (!live) refuseKept(project)
+  if (!live) {
+    refuseKept(project)
+    guard.enforceStart(written, effectiveOf(project))
+  }
+  const first = live ? await bootFromState(live, state, written, guard, log) : configOf(project)
   const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
   const current = (): BootConfig => live?.current ?? config
   live?.begin(config)
@@ -103,8 +117,9 @@ async function run(
   const roll = (files: string[]) => node.host.roll({ ...current(), mustLoad: files } satisfies BootConfig)
   deployer = new Deployer(project.root, { workers: running, roll }, log)
   await deployer.start()
-  const watching = await watchProject(project.root, deployer, log)
-  const admin = live && (await openAdmin({ node, project: written, deployer, live, state, log }))
+  const files = new SavedFiles({ deployer, guard, acts: state && new Acts(state.acts), log })
+  const watching = await watchProject(project.root, files, log)
+  const admin = live && (await openAdmin({ node, project: written, deployer, live, guard, state, log }))
   const stop = async (drainMs?: number): Promise<void> => {
     admin?.beginStop()
     await watching.close()

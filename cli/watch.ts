@@ -1,8 +1,8 @@
 /** Watches a project: a saved service file is deployed, a saved module beside the services makes fresh workers. */
 import { relative, sep } from 'node:path'
 import { watch } from 'chokidar'
-import type { Deployer } from '../actors/deployer.ts'
 import type { Logger } from '../core/telemetry/log.ts'
+import type { SavedFiles } from './saved-files.ts'
 
 const CODE = /\.(?:ts|mts|js|mjs|json)$/
 /** Editors write a file in several steps, and save several files at once. */
@@ -13,15 +13,14 @@ export interface Watching {
 }
 
 /** Begins to watch the folder of a project; resolves when it does. */
-export async function watchProject(root: string, deployer: Deployer, log: Logger): Promise<Watching> {
-  const pending = { services: false, others: false }
+export async function watchProject(root: string, files: SavedFiles, log: Logger): Promise<Watching> {
+  const pending = { services: new Set<string>(), others: new Set<string>() }
   let timer: NodeJS.Timeout | undefined
   const settle = () => {
-    const { services, others } = pending
-    pending.services = pending.others = false
-    // Fresh workers load the services as they are now, too.
-    if (others) void deployer.refresh()
-    else if (services) void deployer.sync()
+    const [services, others] = [[...pending.services], [...pending.others]]
+    pending.services.clear()
+    pending.others.clear()
+    void files.saved(services, others)
   }
   const changed = (path: string) => {
     const inside = relative(root, path)
@@ -30,8 +29,8 @@ export async function watchProject(root: string, deployer: Deployer, log: Logger
       return
     }
     if (!CODE.test(inside) || /\.test\./.test(inside)) return
-    if (inside.startsWith(`services${sep}`)) pending.services = true
-    else pending.others = true
+    if (inside.startsWith(`services${sep}`)) pending.services.add(inside)
+    else pending.others.add(inside)
     clearTimeout(timer)
     timer = setTimeout(settle, SETTLE_MS)
   }

@@ -39,7 +39,16 @@ const filling = withFormats(
 /** Compiles a schema. Do it at deployment, never for each message. Throws when the schema itself is wrong. */
 export function compileSchema(schema: TSchema): Validator {
   const validate = checking.compile(schema)
-  return value => (validate(value) ? undefined : violations(validate.errors))
+  return value => (validate(value) ? undefined : violationsOf(validate.errors))
+}
+
+/** @internal A check that a value did not pass, in the words of ajv. */
+export type CheckError = ErrorObject
+
+/** @internal Like {@link compileSchema}, with all that ajv says. A schema that was compiled before is not again. */
+export function checksOf(schema: TSchema): (value: unknown) => CheckError[] | undefined {
+  const validate = checking.compile(schema)
+  return value => (validate(value) ? undefined : (validate.errors ?? []))
 }
 
 /**
@@ -55,7 +64,7 @@ export function parseOptions<T>(
   const copy = structuredClone(options ?? {})
   const validate = filling.compile(schema)
   if (validate(copy)) return deepFreeze(copy) as T
-  const errors = violations(validate.errors)
+  const errors = violationsOf(validate.errors)
   const list = errors.map(error => `${error.pointer || '(all)'} ${error.rule}`).join('; ')
   throw new SignalboxError(code, `${what}: ${list}`, { details: { errors } })
 }
@@ -63,10 +72,12 @@ export function parseOptions<T>(
 function withFormats(ajv: Ajv): Ajv {
   addFormats(ajv)
   ajv.addKeyword({ keyword: 'secret', schemaType: 'boolean' })
+  ajv.addKeyword({ keyword: 'names', schemaType: 'string' })
   return ajv
 }
 
-function violations(errors: ErrorObject[] | null | undefined): SchemaViolation[] {
+/** @internal What the checks say, for people and programs. */
+export function violationsOf(errors: CheckError[] | null | undefined): SchemaViolation[] {
   return (errors ?? []).map(error => ({ pointer: error.instancePath, rule: ruleOf(error) }))
 }
 

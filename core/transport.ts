@@ -37,6 +37,11 @@ export interface Capabilities {
 export interface Inbound {
   /** Parsed where the protocol says what it is, otherwise a Buffer. */
   payload: unknown
+  /**
+   * JSON Pointer of the object whose members could only be sent as text, '' for the payload itself: they are read as
+   * the numbers, booleans and lists that the input schema of the service wants. Absent: nothing is.
+   */
+  textAt?: string
   /** Protocol headers, names in lower case. */
   headers: Record<string, string>
   /** What else the protocol knows: method, path, routing key, file name. Plain data. */

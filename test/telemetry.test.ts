@@ -125,6 +125,26 @@ describe('telemetry of a node', () => {
     assert.equal(spansOf(collector.received).filter(span => span.traceId === traceId).length, 0)
   })
 
+  test('what became of spans and of traces that began here is counted', async () => {
+    const before = await tracesOf(node)
+    await (await fetch(`${url}/orders/5`, { method: 'POST' })).text()
+    // Eight spans of one trace, made in both workers.
+    const after = await eventually('eight more spans', async () => {
+      const now = await tracesOf(node)
+      return now.exported - before.exported === 8 ? now : undefined
+    })
+    assert.deepEqual(after, { ...before, kept: before.kept + 1, exported: before.exported + 8 })
+    const families = readExposition(await node.telemetry.prometheus())
+    const exported = families
+      .get('signalbox_trace_spans_total')!
+      .samples.filter(({ labels }) => labels.outcome === 'exported')
+    assert.equal(
+      exported.reduce((sum, { value }) => sum + value, 0),
+      after.exported,
+    )
+    assert.ok(families.get('signalbox_trace_started_total') && families.get('signalbox_trace_queued'))
+  })
+
   test('the Prometheus text keeps the rules and counts what happened', async () => {
     const families = readExposition(await node.telemetry.prometheus())
     const total = (name: string, labels: Record<string, string>) =>
@@ -212,6 +232,16 @@ describe('telemetry of a node', () => {
     await tail
   })
 })
+
+/** The counts of all workers together. */
+async function tracesOf(node: Node) {
+  const sum = { kept: 0, ratio: 0, limit: 0, queue: 0, exported: 0, failed: 0, dropped: 0, queued: 0 }
+  for (const { traces } of await node.telemetry.snapshots()) {
+    const counts = { ...traces?.roots, ...traces?.spans }
+    for (const key of Object.keys(counts) as (keyof typeof sum)[]) sum[key] += counts[key]!
+  }
+  return sum
+}
 
 const SERVER = 2
 const CLIENT = 3

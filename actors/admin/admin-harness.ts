@@ -2,50 +2,29 @@
 import http from 'node:http'
 import net from 'node:net'
 import { SignalboxError } from '../../core/errors.ts'
+import { may, ROLES, type Role } from '../../core/security/roles.ts'
 import { silentLogger } from '../../core/telemetry/log.ts'
-import type { Actor, Operator, ResourceView, TailEvent, TailFilter } from './operator.ts'
+import type { Authenticated } from './auth.ts'
+import type { Actor, Operator, ResourceView, TailEvent, TailFilter, WantedResource } from './operator.ts'
 import { AdminServer, type AdminServerOptions } from './server.ts'
 
-/** Roles as the tests use them; the node has its own table. */
-const PERMISSIONS: Record<string, readonly string[]> = {
-  viewer: ['node.read', 'node.read', 'resource.read', 'resource.read'],
-  operator: [
-    'node.read',
-    'node.read',
-    'resource.read',
-    'resource.read',
-    'node.scale',
-    'resource.write',
-    'message.read',
-  ],
-  developer: [
-    'node.read',
-    'resource.read',
-    'resource.read',
-    'service.invoke',
-    'service.deploy',
-    'message.read',
-  ],
-}
+/** The roles of the node, and that of somebody who is known and has none. */
+export const TEST_ROLES = [...(Object.keys(ROLES) as Role[]), 'none'] as const
+export type TestRole = (typeof TEST_ROLES)[number]
 
-export const ROLES = ['viewer', 'operator', 'developer', 'admin', 'none'] as const
-
-/** The answer of the table above; an admin may everything. */
-export function mayByRole(roles: readonly string[], permission: string): boolean {
-  return roles.some(role => role === 'admin' || (PERMISSIONS[role] ?? []).includes(permission))
-}
-
-/** Tokens are `token-of-ROLE`. */
-export async function authenticate(token: string | undefined): Promise<Actor | undefined> {
-  const role = /^token-of-(.+)$/.exec(token ?? '')?.[1]
-  if (role === undefined || !(ROLES as readonly string[]).includes(role)) return undefined
-  return { name: `ann-${role}`, roles: role === 'none' ? [] : [role] }
+/** Tokens are `token-of-ROLE`, or `expired-token-of-ROLE`. */
+export async function authenticate(token: string | undefined): Promise<Authenticated | undefined> {
+  const role = /^(?:expired-)?token-of-(.+)$/.exec(token ?? '')?.[1]
+  const expired = token?.startsWith('expired-') === true
+  if (role === undefined || !(TEST_ROLES as readonly string[]).includes(role)) return undefined
+  return { name: `ann-${role}`, roles: role === 'none' ? [] : [role], ...(expired && { expired }) }
 }
 
 /** An operator that records what it is asked and answers as a small node would. */
 export class RecordingOperator implements Operator {
   readonly log = silentLogger
   readonly calls: { method: string; args: unknown[] }[] = []
+  readonly refusals: { actor: Actor; permission: string; target: string }[] = []
   readonly listeners = new Set<(event: TailEvent) => void>()
   filter: TailFilter | undefined
   ready_ = { ok: true, reasons: [] as string[] }
@@ -67,6 +46,9 @@ export class RecordingOperator implements Operator {
     throw new SignalboxError('SIGNALBOX_STORE_CONFLICT', 'it has changed since', { status: 409 })
   }
 
+  denied = async (actor: Actor, permission: string, target: string) => {
+    this.refusals.push({ actor, permission, target })
+  }
   node() {
     return this.#note('node', [], {
       node: 'n1',
@@ -96,11 +78,7 @@ export class RecordingOperator implements Operator {
     const [kind = '', type = '', name = ''] = id.split('/')
     return this.#note('resource', [id], this.#resource(kind, type, name, {}))
   }
-  put = async (
-    actor: Actor,
-    resource: { kind: string; type: string; name: string; options: unknown },
-    ifRevision?: number,
-  ) => {
+  put = async (actor: Actor, resource: WantedResource, ifRevision?: number) => {
     this.#checkRevision(ifRevision)
     this.revision++
     const view = this.#resource(resource.kind, resource.type, resource.name, resource.options)
@@ -119,11 +97,13 @@ export class RecordingOperator implements Operator {
     this.#note('setSecret', [actor, name, value], undefined)
   removeSecret = (actor: Actor, name: string) => this.#note('removeSecret', [actor, name], undefined)
   openapi = () => this.#note('openapi', [], this.document)
-  tail = (filter: TailFilter, listener: (event: TailEvent) => void) => {
-    this.calls.push({ method: 'tail', args: [filter] })
+  tail = async (actor: Actor, filter: TailFilter) => {
+    this.calls.push({ method: 'tail', args: [actor, filter] })
     this.filter = filter
-    this.listeners.add(listener)
-    return () => this.listeners.delete(listener)
+    return (listener: (event: TailEvent) => void) => {
+      this.listeners.add(listener)
+      return () => this.listeners.delete(listener)
+    }
   }
   audit = (after: number, limit: number) => this.#note('audit', [after, limit], [])
   verifyAudit = () => this.#note('verifyAudit', [], { brokenAt: undefined, entries: 0 })
@@ -143,7 +123,7 @@ export async function startAdmin(options: Partial<AdminServerOptions> = {}): Pro
     operator,
     port: 0,
     authenticate,
-    may: mayByRole,
+    may,
     log: silentLogger,
     ...options,
   })

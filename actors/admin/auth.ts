@@ -7,8 +7,17 @@ const REALM = 'Bearer realm="signalbox"'
 const MAX_TOKEN_LENGTH = 8192
 const TOKEN = /^[A-Za-z0-9\-._~+/]+=*$/
 
+/** Whom a token was made for. `expired`: it proves nothing any more, and says only who tried. */
+export type Authenticated = Actor & { expired?: boolean }
+
 /** Says who a token belongs to; undefined: nobody. Throws to refuse in another way, e.g. after too many tries. */
-export type Authenticate = (token: string | undefined, remoteAddress: string) => Promise<Actor | undefined>
+export type Authenticate = (
+  token: string | undefined,
+  remoteAddress: string,
+) => Promise<Authenticated | undefined>
+
+/** Is told when somebody who is known may not do what it asks for; the refusal waits for it. */
+export type OnDenied = (actor: Actor) => Promise<void>
 
 /** Whether one of the roles has the permission. */
 export type May = (roles: readonly string[], permission: NonNullable<RoutePermission>) => boolean
@@ -16,23 +25,32 @@ export type May = (roles: readonly string[], permission: NonNullable<RoutePermis
 /** Acts on routes that are open to all. */
 const ANYONE: Actor = Object.freeze({ name: 'anonymous', roles: Object.freeze([]) })
 
+/** What {@link authorize} needs of the server. */
+export interface Gate {
+  authenticate: Authenticate
+  may: May
+  denied: OnDenied
+}
+
 /** The actor of a request. Throws SIGNALBOX_UNAUTHENTICATED or SIGNALBOX_FORBIDDEN. */
 export async function authorize(
   route: AdminRoute,
   authorization: string | undefined,
   remoteAddress: string,
-  authenticate: Authenticate,
-  may: May,
+  { authenticate, may, denied }: Gate,
 ): Promise<Actor> {
   const { permission } = route
   if (permission === undefined) return ANYONE
   const token = bearerOf(authorization)
-  const actor = await authenticate(token, remoteAddress)
-  if (actor === undefined) {
+  const found = await authenticate(token, remoteAddress)
+  const actor = found && { name: found.name, roles: found.roles, ...(remoteAddress && { remoteAddress }) }
+  if (actor === undefined || found?.expired) {
+    if (actor !== undefined) await denied(actor)
     const why = token === undefined ? 'there is no bearer token' : 'the bearer token is not valid'
     throw unauthenticated(why, token === undefined ? REALM : `${REALM}, error="invalid_token"`)
   }
   if (may(actor.roles, permission)) return actor
+  await denied(actor)
   throw new SignalboxError('SIGNALBOX_FORBIDDEN', `${actor.name} lacks the permission ${permission}`, {
     details: {
       permission,

@@ -89,18 +89,20 @@ function pathOf(operation: Operation, values: { [name: string]: unknown }): stri
     .join('')
 }
 
-function appendQuery(url: URL, query: object): void {
-  for (const [name, value] of Object.entries(query)) {
+/** A list is its name with each value. */
+function append(to: URLSearchParams, values: object): URLSearchParams {
+  for (const [name, value] of Object.entries(values)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== undefined) url.searchParams.append(name, typeof one === 'object' ? JSON.stringify(one) : String(one))
+      if (one !== undefined) to.append(name, typeof one === 'object' ? JSON.stringify(one) : String(one))
     }
   }
+  return to
 }
 
 function encodeBody(body: unknown, type: string): NonNullable<RequestInit['body']> {
   if (typeof body === 'string' && !type.endsWith('json')) return body
   if (body instanceof Uint8Array || body instanceof Blob || body instanceof URLSearchParams) return body as NonNullable<RequestInit['body']>
-  if (type === 'application/x-www-form-urlencoded') return new URLSearchParams(body as Record<string, string>)
+  if (type === 'application/x-www-form-urlencoded') return append(new URLSearchParams(), body as object)
   return JSON.stringify(body)
 }
 
@@ -134,7 +136,7 @@ class Caller {
     const { baseUrl, timeoutMs = 30_000 } = this.#options
     const base = typeof baseUrl === 'function' ? baseUrl(operation.server) : (baseUrl ?? operation.server)
     const url = new URL(base.replace(/\\/+$/, '') + pathOf(operation, (input.path ?? {}) as { [name: string]: unknown }))
-    appendQuery(url, input.query ?? {})
+    append(url.searchParams, input.query ?? {})
     const headers = new Headers({ ...this.#options.headers, ...options.headers })
     await this.#authorize(operation, url, headers)
     const hasBody = input.body !== undefined

@@ -24,7 +24,7 @@ export const DOCS_PAGE = `<!doctype html>
 <label for="token">Token</label>
 <input id="token" type="password" autocomplete="off" spellcheck="false" required aria-describedby="token-note">
 <button type="submit">Load</button>
-<p id="token-note">Needs the permission service.read. It is kept in the memory of this page only.</p>
+<p id="token-note">The one in .signalbox/admin-token of the project, or any with the permission resource.read. It is kept in the memory of this page only.</p>
 </form>
 <p id="trouble" role="alert" hidden></p>
 </header>

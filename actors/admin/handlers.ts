@@ -2,7 +2,7 @@
 
 import { DOCS_CSP, DOCS_PAGE } from './docs-page.ts'
 import { ADMIN_OPENAPI } from './openapi.ts'
-import type { Actor, HealthView, Operator, ResourceView, TailEvent, TailFilter } from './operator.ts'
+import type { Actor, HealthView, Operator, ResourceView, Tail, TailFilter } from './operator.ts'
 import { type HandlerName, SCHEMAS } from './schemas.ts'
 
 /** A request, checked. */
@@ -24,7 +24,7 @@ export interface AdminAnswer {
   text?: string
   bytes?: Uint8Array
   /** Events until the client leaves. Called with the listener; returns what stops it. */
-  events?: (listener: (event: TailEvent) => void) => () => void
+  events?: Tail
 }
 
 type Handler = (operator: Operator, call: AdminCall) => AdminAnswer | Promise<AdminAnswer>
@@ -61,9 +61,10 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     json: await operator.resources(query.kind as string | undefined),
   }),
   resource: async (operator, { params }) => resource(await operator.resource(idOf(params))),
-  async put(operator, { actor, params, body, ifRevision }) {
+  async put(operator, { actor, params, query, body, ifRevision }) {
     const { kind, type, name } = params as { kind: string; type: string; name: string }
-    return resource(await operator.put(actor, { kind, type, name, options: body }, ifRevision))
+    const wanted = { kind, type, name, options: body, ...securityOf(query.security as string | undefined) }
+    return resource(await operator.put(actor, wanted, ifRevision))
   },
   async remove(operator, { actor, params, ifRevision }) {
     await operator.remove(actor, idOf(params), ifRevision)
@@ -82,7 +83,7 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     await operator.removeSecret(actor, params.name!)
     return NOTHING
   },
-  tail: (operator, { query }) => ({ events: listener => operator.tail(query as TailFilter, listener) }),
+  tail: async (operator, { actor, query }) => ({ events: await operator.tail(actor, query as TailFilter) }),
   audit: async (operator, { query }) => ({
     json: await operator.audit(query.after as number, query.limit as number),
   }),
@@ -99,6 +100,11 @@ function text(handler: 'metrics' | 'docs' | 'export', value: string): AdminAnswe
 
 function resource(view: ResourceView): AdminAnswer {
   return { json: view, headers: { etag: `"${view.revision}"` } }
+}
+
+/** Names parted by commas; an empty text names none. */
+function securityOf(names: string | undefined): { security?: string[] } {
+  return names === undefined ? {} : { security: names === '' ? [] : names.split(',') }
 }
 
 /** A resource as `kind/type/name`. */

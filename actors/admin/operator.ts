@@ -8,6 +8,8 @@ import type { Logger } from '../../core/telemetry/log.ts'
 export interface Actor {
   name: string
   roles: readonly string[]
+  /** IP address that the request came from. */
+  remoteAddress?: string
 }
 
 /** An actor of a worker, as `signalbox ps` shows it. */
@@ -68,8 +70,20 @@ export interface ResourceView {
   type: string
   name: string
   options: unknown
+  /** Security definitions of which one must let a message in; channels only. Absent: all messages come in. */
+  security?: string[]
   revision: number
   changedAt: number
+}
+
+/** What is to be configured. */
+export interface WantedResource {
+  kind: string
+  type: string
+  name: string
+  options: unknown
+  /** Undefined: as it is now. Empty: none. */
+  security?: readonly string[]
 }
 
 /** What would change, or has. */
@@ -115,6 +129,9 @@ export interface TailFilter {
   outcome?: string
 }
 
+/** Begins to call the listener; returns what ends it. */
+export type Tail = (listener: (event: TailEvent) => void) => () => void
+
 export interface AuditView {
   seq: number
   at: number
@@ -124,11 +141,14 @@ export interface AuditView {
   result: string
   before?: unknown
   after?: unknown
+  remoteAddress?: string | null
 }
 
-/** Every method that changes something is recorded in the audit chain with `actor`. Errors are SignalboxErrors. */
+/** Every method that takes an `actor` records the act in the audit chain. Errors are SignalboxErrors. */
 export interface Operator {
   readonly log: Logger
+  /** Records what somebody who is known wanted to do and may not: the permission that it takes, and to what. */
+  denied(actor: Actor, permission: string, target: string): Promise<void>
   node(): Promise<NodeView>
   live(): Promise<HealthView>
   ready(): Promise<HealthView>
@@ -144,11 +164,7 @@ export interface Operator {
   resources(kind?: string): Promise<ResourceView[]>
   resource(id: string): Promise<ResourceView>
   /** `ifRevision`: refuse with SIGNALBOX_STORE_CONFLICT when it has changed since. */
-  put(
-    actor: Actor,
-    resource: { kind: string; type: string; name: string; options: unknown },
-    ifRevision?: number,
-  ): Promise<ResourceView>
+  put(actor: Actor, resource: WantedResource, ifRevision?: number): Promise<ResourceView>
   remove(actor: Actor, id: string, ifRevision?: number): Promise<void>
   /** Tries a channel or connection. */
   ping(id: string): Promise<{ ok: boolean; error?: string }>
@@ -165,8 +181,8 @@ export interface Operator {
 
   /** OpenAPI 3.1 of the channels of this node. */
   openapi(): Promise<unknown>
-  /** Calls `listener` for each event until the returned function is called. */
-  tail(filter: TailFilter, listener: (event: TailEvent) => void): () => void
+  /** Gives what calls `listener` for each event, until the function that it returns is called. */
+  tail(actor: Actor, filter: TailFilter): Promise<Tail>
   audit(after: number, limit: number): Promise<AuditView[]>
   /** The first broken entry of the audit chain; undefined when it is whole. */
   verifyAudit(): Promise<{ brokenAt: number | undefined; entries: number }>

@@ -16,6 +16,8 @@ export interface AdminRoute {
   /** Name of the handler in handlers.ts. */
   handler: string
   summary: string
+  /** Whether each request is recorded in the chain of administrative acts; one that is denied always is. */
+  act?: true
   /** Default: `json` for PUT and POST, `none` for GET and DELETE. */
   body?: 'json' | 'text' | 'none'
 }
@@ -29,23 +31,23 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'GET', path: '/v1/openapi.json', permission: 'resource.read', handler: 'openapi', summary: 'OpenAPI 3.1 of the channels' },
   { method: 'GET', path: '/v1/admin.json', permission: undefined, handler: 'adminOpenapi', summary: 'OpenAPI 3.1 of this API' },
   { method: 'GET', path: '/v1/node', permission: 'node.read', handler: 'node', summary: 'The node, its workers and their actors' },
-  { method: 'PUT', path: '/v1/workers', permission: 'node.scale', handler: 'scale', summary: 'Change the number of workers: {"count": 4}' },
+  { method: 'PUT', path: '/v1/workers', permission: 'node.scale', handler: 'scale', act: true, summary: 'Change the number of workers: {"count": 4}' },
   { method: 'GET', path: '/v1/services', permission: 'resource.read', handler: 'services', summary: 'The services that run' },
-  { method: 'POST', path: '/v1/services/:name/invoke', permission: 'service.invoke', handler: 'invoke', summary: 'Call a service with the body as payload, if there is one; ?timeoutMs=' },
-  { method: 'PUT', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'deploy', summary: 'Deploy a service file', body: 'text' },
-  { method: 'DELETE', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'undeploy', summary: 'Remove a service file' },
+  { method: 'POST', path: '/v1/services/:name/invoke', permission: 'service.invoke', handler: 'invoke', act: true, summary: 'Call a service with the body as payload, if there is one; ?timeoutMs=' },
+  { method: 'PUT', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'deploy', act: true, summary: 'Deploy a service file', body: 'text' },
+  { method: 'DELETE', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'undeploy', act: true, summary: 'Remove a service file' },
   { method: 'GET', path: '/v1/resources', permission: 'resource.read', handler: 'resources', summary: 'Everything configured; ?kind=' },
   { method: 'GET', path: '/v1/resources/:kind/:type/:name', permission: 'resource.read', handler: 'resource', summary: 'One resource' },
-  { method: 'PUT', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'put', summary: 'Create or change a resource: the body is its options; If-Match: revision' },
-  { method: 'DELETE', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'remove', summary: 'Remove a resource; If-Match: revision' },
+  { method: 'PUT', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'put', act: true, summary: 'Create or change a resource: the body is its options; ?security= of a channel; If-Match: revision' },
+  { method: 'DELETE', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'remove', act: true, summary: 'Remove a resource; If-Match: revision' },
   { method: 'POST', path: '/v1/resources/:kind/:type/:name/ping', permission: 'resource.read', handler: 'ping', summary: 'Try a channel or connection', body: 'none' },
   { method: 'POST', path: '/v1/diff', permission: 'resource.read', handler: 'diff', summary: 'What applying this signalbox.yaml would change', body: 'text' },
-  { method: 'POST', path: '/v1/apply', permission: 'resource.write', handler: 'apply', summary: 'Make the node match this signalbox.yaml', body: 'text' },
+  { method: 'POST', path: '/v1/apply', permission: 'resource.write', handler: 'apply', act: true, summary: 'Make the node match this signalbox.yaml', body: 'text' },
   { method: 'GET', path: '/v1/export', permission: 'resource.read', handler: 'export', summary: 'What runs, as signalbox.yaml' },
   { method: 'GET', path: '/v1/secrets', permission: 'secret.list', handler: 'secrets', summary: 'Names of the secrets' },
-  { method: 'PUT', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'setSecret', summary: 'Store a secret: the body is its value', body: 'text' },
-  { method: 'DELETE', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'removeSecret', summary: 'Remove a secret' },
-  { method: 'GET', path: '/v1/tail', permission: 'message.read', handler: 'tail', summary: 'Messages as they pass, as Server-Sent Events; ?name=&cid=&outcome=' },
+  { method: 'PUT', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'setSecret', act: true, summary: 'Store a secret: the body is its value', body: 'text' },
+  { method: 'DELETE', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'removeSecret', act: true, summary: 'Remove a secret' },
+  { method: 'GET', path: '/v1/tail', permission: 'message.read', handler: 'tail', act: true, summary: 'Messages as they pass, as Server-Sent Events; ?name=&cid=&outcome=' },
   { method: 'GET', path: '/v1/audit', permission: 'audit.read', handler: 'audit', summary: 'Administrative acts; ?after=&limit=' },
   { method: 'GET', path: '/v1/audit/verify', permission: 'audit.read', handler: 'verifyAudit', summary: 'Whether the chain of administrative acts is whole' },
 ]

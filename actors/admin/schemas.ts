@@ -1,5 +1,6 @@
 /** What each handler of the admin API takes and answers. The table of routes names the handlers. */
 import { type TSchema, Type } from '../../core/schema.ts'
+import { SECRET_NAME } from '../../core/security/secrets.ts'
 import * as views from './views.ts'
 
 export const MAX_INVOKE_MS = 600_000
@@ -23,17 +24,36 @@ export interface HandlerSchema {
 
 /** Parts of letters, digits and `_ . $ : -` divided by slashes, none of which begins with a dot. */
 const NAME = '^(?!\\.)[A-Za-z0-9_.$:-]+(/(?!\\.)[A-Za-z0-9_.$:-]+)*$'
+/** The same, and after `#` the key of a keyed service: anything but control characters. */
+const SERVICE = `${NAME.slice(0, -1)}(#[^\\p{Cc}]+)?$`
 /** Below `services/`: no hidden part, no `..`, nothing absolute, only sources. */
 const FILE = '^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*(?<!\\.d)\\.(ts|mts|js|mjs)$'
 
 const closed = { additionalProperties: false }
 const Name = Type.String({ pattern: NAME, maxLength: 256 })
 const Word = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]*$', maxLength: 64 })
-const ByName = Type.Object({ name: Name }, closed)
-const Secret = Type.Object(
-  { name: Type.String({ pattern: '^[A-Za-z_][A-Za-z0-9_.-]*$', maxLength: 128 }) },
+const Service = Type.Object(
+  {
+    name: Type.String({
+      pattern: SERVICE,
+      maxLength: 500,
+      description: 'Name of the service; of a keyed one with its key, percent-encoded: account%2342',
+    }),
+  },
   closed,
 )
+const Secret = Type.Object(
+  {
+    name: Type.String({
+      pattern: SECRET_NAME,
+      maxLength: 128,
+      description: 'Percent-encoded where it has slashes: erp%2Fpassword',
+    }),
+  },
+  closed,
+)
+/** Names of security definitions, parted by commas. */
+const SECURITY_LIST = '^([A-Za-z][A-Za-z0-9_.-]*(,[A-Za-z][A-Za-z0-9_.-]*)*)?$'
 const Resource = Type.Object({ kind: Word, type: Word, name: Name }, closed)
 const File = Type.Object(
   {
@@ -63,7 +83,7 @@ export const SCHEMAS = {
   },
   services: { answer: views.Services },
   invoke: {
-    params: ByName,
+    params: Service,
     query: Type.Object(
       {
         timeoutMs: Type.Integer({
@@ -88,6 +108,20 @@ export const SCHEMAS = {
   resource: { params: Resource, answer: views.ResourceSchema },
   put: {
     params: Resource,
+    query: Type.Object(
+      {
+        security: Type.Optional(
+          Type.String({
+            pattern: SECURITY_LIST,
+            maxLength: 4224,
+            description:
+              'Of a channel: the security definitions of which one must let a message in, parted by commas; empty: ' +
+              'all messages come in. Absent: as it is now.',
+          }),
+        ),
+      },
+      closed,
+    ),
     body: Type.Record(Type.String(), Type.Unknown(), { description: 'The options' }),
     answer: views.ResourceSchema,
     conditional: true,

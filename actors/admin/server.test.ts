@@ -62,7 +62,7 @@ describe('admin server', () => {
     )
     assert.deepEqual(JSON.parse(answer.body), { echo: [1, null] })
     assert.deepEqual(last()?.args, [
-      { name: 'ann-developer', roles: ['developer'] },
+      { name: 'ann-developer', roles: ['developer'], remoteAddress: '127.0.0.1' },
       'orders.get',
       [1, null],
       50,
@@ -157,6 +157,42 @@ describe('admin server', () => {
       (await send(started.port, 'GET', '/v1/resources/channel/http/..%2Fa', as('admin'))).status,
       400,
     )
+  })
+
+  test('a keyed service is called by its name and key', async () => {
+    const invoke = (name: string) => send(started.port, 'POST', `/v1/services/${name}/invoke`, as('admin'))
+    assert.equal((await invoke('account%2342')).status, 200)
+    assert.equal(last()?.args[1], 'account#42')
+    assert.equal((await invoke('team%2Faccount%23a%2Fb%20%C3%A4%23')).status, 200)
+    assert.equal(last()?.args[1], 'team/account#a/b \u00e4#')
+    for (const bad of ['account%23', '%2342', 'account%23%0a', '..%2Fa%231']) {
+      assert.equal((await invoke(bad)).status, 400, bad)
+    }
+  })
+
+  test('a secret is named as the vault names it, slashes percent-encoded', async () => {
+    const put = (name: string) => send(started.port, 'PUT', `/v1/secrets/${name}`, as('admin'), 'value')
+    assert.equal((await put('erp%2Fprod%2Fpassword')).status, 204)
+    assert.equal(last()?.args[1], 'erp/prod/password')
+    assert.equal((await put('7up')).status, 204)
+    for (const bad of ['_a', '%2Fa', '.a', 'a%20b', 'a%0a', 'a'.repeat(129)]) {
+      assert.equal((await put(bad)).status, 400, bad)
+    }
+    assert.equal((await put('erp/password')).status, 404)
+  })
+
+  test('security of a channel is a list of names in the query; absent, nothing is said of it', async () => {
+    const put = (query: string) =>
+      send(started.port, 'PUT', `${RESOURCE}${query}`, as('admin', JSON_TYPE), '{"port":1}')
+    const security = () => (last()!.args[1] as { security?: string[] }).security
+    assert.equal((await put('?security=partners,staff')).status, 200)
+    assert.deepEqual(security(), ['partners', 'staff'])
+    assert.equal((await put('?security=')).status, 200)
+    assert.deepEqual(security(), [])
+    assert.equal((await put('')).status, 200)
+    assert.equal(security(), undefined)
+    for (const bad of ['a,', ',a', 'a+b', 'a&security=b'])
+      assert.equal((await put(`?security=${bad}`)).status, 400, bad)
   })
 
   test('If-Match becomes the revision, and a revision that is gone is 412', async () => {

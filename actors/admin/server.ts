@@ -9,12 +9,13 @@ import createRouter, { type HTTPMethod, type HTTPVersion, type Instance } from '
 import { type Clock, idSource, systemClock } from '../../core/clock.ts'
 import { SignalboxError } from '../../core/errors.ts'
 import type { Logger } from '../../core/telemetry/log.ts'
+import { targetOf } from './acts.ts'
 import { type Authenticate, authorize, type May } from './auth.ts'
 import { readBody } from './body.ts'
 import { BrowserGuard } from './guard.ts'
 import { type AdminAnswer, HANDLERS } from './handlers.ts'
 import { checkBody, readParams, readQuery, readRevision } from './input.ts'
-import type { Operator } from './operator.ts'
+import type { Actor, Operator } from './operator.ts'
 import { AdminResponder } from './responder.ts'
 import { ADMIN_ROUTES, type AdminRoute, bodyOf } from './routes.ts'
 import { type HandlerName, type HandlerSchema, SCHEMAS } from './schemas.ts'
@@ -139,13 +140,12 @@ export class AdminServer {
   }
 
   async #handle(request: IncomingMessage): Promise<AdminAnswer> {
-    const { operator, authenticate, may, maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = this.#options
+    const { operator, maxBodyBytes = DEFAULT_MAX_BODY_BYTES } = this.#options
     this.#guard.check(request)
     const [path, search] = splitUrl(request.url!)
     const { route, params } = this.#find(request.method!, path)
     if (route.permission !== undefined) this.#guard.checkSite(request)
-    const { authorization } = request.headers
-    const actor = await authorize(route, authorization, request.socket.remoteAddress ?? '', authenticate, may)
+    const actor = await this.#authorize(request, route, params)
     const schema: HandlerSchema = SCHEMAS[route.handler as HandlerName]
     const call = {
       actor,
@@ -155,6 +155,16 @@ export class AdminServer {
       body: checkBody(schema.body, await readBody(request, bodyOf(route), maxBodyBytes)),
     }
     return await HANDLERS[route.handler as HandlerName](operator, call)
+  }
+
+  #authorize(
+    { headers, socket }: IncomingMessage,
+    route: AdminRoute,
+    params: Record<string, string | undefined>,
+  ): Promise<Actor> {
+    const { operator, authenticate, may } = this.#options
+    const denied = (actor: Actor) => operator.denied(actor, route.permission!, targetOf(route, params))
+    return authorize(route, headers.authorization, socket.remoteAddress ?? '', { authenticate, may, denied })
   }
 
   /** The route of a request; a GET route answers HEAD too. */

@@ -62,6 +62,9 @@ export const ResourceSchema = Type.Object({
   type: Type.String(),
   name: Type.String(),
   options: Type.Unknown({ description: 'As the operator wrote it: secrets are references' }),
+  security: Type.Optional(
+    Type.Array(Type.String(), { description: 'Security definitions of which one must let a message in' }),
+  ),
   revision: Type.Integer({ description: 'Also the ETag' }),
   changedAt: Instant,
 })
@@ -99,6 +102,7 @@ export const Audit = Type.Array(
     result: Type.String(),
     before: Type.Optional(Any),
     after: Type.Optional(Any),
+    remoteAddress: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   }),
 )
 

@@ -50,7 +50,7 @@ const DELIVERY = {
   connection: Type.Optional(
     Type.Object(
       {
-        name: Type.String({ minLength: 1, description: 'Name of the connection.' }),
+        name: Type.String({ minLength: 1, names: 'connection', description: 'Name of the connection.' }),
         attributes: Type.Optional(
           Type.Record(Type.String(), Type.Unknown(), {
             default: {},
@@ -144,7 +144,7 @@ const TopicSchema = Type.Object(
 
 const SubscriptionSchema = Type.Object(
   {
-    topic: Type.String({ minLength: 1, description: 'Name of the topic.' }),
+    topic: Type.String({ minLength: 1, names: 'topic', description: 'Name of the topic.' }),
     ...DELIVERY,
     filter: Type.Optional(
       Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())]), {

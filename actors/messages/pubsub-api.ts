@@ -1,6 +1,6 @@
 /**
  * Queues and topics for programs that speak HTTP: publish, subscribe, fetch, acknowledge, listen. A channel mounts it
- * anywhere: `{ path: /pubsub/*, target: pubsub/api }`. Every worker has it, so that event streams stay where their
+ * anywhere: `{ path: /pubsub/*, method: [GET, POST, PUT, DELETE], payload: body, target: pubsub/api }`. Every worker has it, so that event streams stay where their
  * connection is.
  */
 import type { ActorSpec } from '../../core/actor/behaviour.ts'

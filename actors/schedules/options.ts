@@ -8,6 +8,7 @@ const COMMON = {
   queue: Type.Optional(
     Type.String({
       minLength: 1,
+      names: 'queue',
       description: 'Queue that gets a message instead: it survives whatever happens.',
     }),
   ),

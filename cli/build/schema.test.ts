@@ -11,7 +11,7 @@ const valid = (yaml: string) => validate(parse(yaml))
 
 test('the schema for editors takes the projects that there are', () => {
   const example = new URL('../../examples/invoice-hub/signalbox.yaml', import.meta.url)
-  const made = projectFiles({ name: 'my-bus', version: '0.1.0' })['signalbox.yaml']!
+  const made = projectFiles({ name: 'my-bus', source: '^0.1.0' })['signalbox.yaml']!
   assert.ok(valid(readFileSync(example, 'utf8')), JSON.stringify(validate.errors))
   assert.ok(valid(made), JSON.stringify(validate.errors))
   assert.ok(made.startsWith(`# yaml-language-server: $schema=node_modules/signalbox/${SCHEMA_FILE}\n`))

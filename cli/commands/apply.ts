@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface } from 'node:readline'
 import type { Command } from 'commander'
 import { SignalboxError } from '../../core/errors.ts'
 import type { AdminFlags } from '../admin-target.ts'
@@ -43,13 +43,19 @@ async function apply(dir: string, options: ApplyOptions): Promise<void> {
   console.log(options.json ? json(changes) : appliedText(changes, ids) || 'nothing is configured')
 }
 
-async function confirm(): Promise<void> {
+/** Resolves when the answer is yes. Rejects with SIGNALBOX_CANCELLED when it is not, or at Ctrl-C or Ctrl-D. */
+function confirm(): Promise<void> {
   const prompt = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    const answer = await prompt.question('Apply this? [y/N] ')
-    if (/^y(es)?$/i.test(answer.trim())) return
-  } finally {
-    prompt.close()
-  }
-  throw new SignalboxError('SIGNALBOX_CANCELLED', 'nothing was changed')
+  return new Promise((resolve, reject) => {
+    let answer: string | undefined
+    prompt.question('Apply this? [y/N] ', text => {
+      answer = text.trim()
+      prompt.close()
+    })
+    prompt.once('close', () => {
+      if (answer === undefined) process.stderr.write('\n')
+      if (/^y(es)?$/i.test(answer ?? '')) resolve()
+      else reject(new SignalboxError('SIGNALBOX_CANCELLED', 'nothing was changed'))
+    })
+  })
 }

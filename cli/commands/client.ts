@@ -1,12 +1,8 @@
 import type { Command } from 'commander'
-import { siblingModule } from '../../core/module-url.ts'
+import { generateClient } from '../../actors/admin/client-generator.ts'
 import type { AdminFlags } from '../admin-target.ts'
 import { writeOut } from '../write-out.ts'
 import { clientOf, examples, withNode } from './shared.ts'
-
-interface ClientGenerator {
-  generateClient(openapi: unknown): string
-}
 
 /** `signalbox client` */
 export function register(program: Command): void {
@@ -14,8 +10,6 @@ export function register(program: Command): void {
     .description('write a typed TypeScript client for the channels of the node')
     .requiredOption('--out <file>', 'file to write')
     .action(async (options: AdminFlags & { out: string }) => {
-      const generator = siblingModule(import.meta.url, '../../actors/admin/client-generator')
-      const { generateClient }: ClientGenerator = await import(generator.href)
       await writeOut(generateClient(await clientOf(options).openapi()), options.out)
     })
   examples(command, 'signalbox client --out src/bus-client.ts')

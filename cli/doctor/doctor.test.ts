@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -15,10 +15,11 @@ import { clockDrift, timeZones } from './clock.ts'
 import { freeDisk, fsyncLatency } from './disk.ts'
 import { mappings } from './mappings.ts'
 import { ports, tcpMigrate } from './network.ts'
+import { policyChecks } from './policy.ts'
 import { projectParses, servicesLoad } from './project.ts'
 import { actorsRun } from './running.ts'
 import { nativePackages, nodeVersion, openFiles } from './runtime.ts'
-import { plainSecrets, secretFiles } from './secrets.ts'
+import { secretFiles } from './secrets.ts'
 
 async function finds(check: Check, status: Finding['status'], detail: RegExp): Promise<void> {
   const [result] = await runChecks([check])
@@ -189,24 +190,56 @@ test('certificates: from files or text, their time and their key', async () => {
   assert.deepEqual(certificates(folder.path, [{ name: 'plain', type: 'http', options: {} }]), [])
 })
 
-test('secrets are references or files, never plain text', async () => {
-  using folder = fixture({ 'key.pem': 'x' })
-  const yaml = (text: string) => writeFileSync(join(folder.path, 'signalbox.yaml'), text)
-  const options = (password: string, key: string) => `
-network: { port: 1, secretKey: '${key}' }
-channels: [{ name: web, type: http, options: { tls: { cert: a, key: ./key.pem } } }]
-connections: [{ name: erp, type: http, options: { auth: { basic: { username: u, password: '${password}' } } } }]`
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what the file says
-  yaml(options('${secret:ERP}', '${env:KEY}'))
-  await finds(plainSecrets(folder.path), 'ok', /none in plain text/)
-  yaml(options('hunter2', 'k'))
+test('what the security policy refuses fails, what it warns of is a warning, what it allows is in order', async () => {
+  const check = (id: string, yaml: string) =>
+    policyChecks(parseProject(yaml, '/p')).find(one => one.id === id)!
+  const project = (password: string, key: string) => `
+network: { port: 1, publicKey: '${'k'.repeat(40)}', secretKey: '${key}' }
+channels: [{ name: web, type: http, options: { tls: { cert: a, key: ./key.pem }, routes: [] } }]
+security: [{ name: p, type: apiKey, options: { keys: [{ identity: a, hash: 'sha256:${'0'.repeat(64)}' }] } }]
+connections:
+  - { name: erp, type: http, options: { url: 'http://erp', auth: { basic: { username: u, password: '${password}' } } } }
+`
+  process.env.DOCTOR_KEY = 'x'.repeat(40)
+  const reference = (kind: string, name: string) => `\${${kind}:${name}}`
   await finds(
-    plainSecrets(folder.path),
-    'fail',
-    /^in plain text: network\.secretKey, connection erp\/auth\/basic\/password$/,
+    check('plain-secrets', project(reference('secret', 'ERP'), reference('env', 'DOCTOR_KEY'))),
+    'ok',
+    /none in plain text/,
   )
-  yaml('- 7')
-  await finds(plainSecrets(folder.path), 'ok', /none/)
+  delete process.env.DOCTOR_KEY
+  const plain = project('hunter2', 'k')
+  const places = 'connection/http/erp /options/auth/basic/password, signalbox.yaml /network/secretKey'
+  await finds(check('plain-secrets', plain), 'warn', new RegExp(`^warned: ${places}$`))
+  await finds(
+    check('plain-secrets', `profile: production\n${plain}`),
+    'fail',
+    new RegExp(`^refused: ${places}$`),
+  )
+  const allowed = `profile: production\npolicy: { plainTextSecrets: allowed }\n${plain}`
+  await finds(check('plain-secrets', allowed), 'ok', /allowed/)
+
+  const unchecked =
+    "connections: [{ name: erp, type: http, options: { url: 'https://erp', tls: { rejectUnauthorized: false } } }]"
+  await finds(
+    check('tls-checks', unchecked),
+    'warn',
+    /connection\/http\/erp \/options\/tls\/rejectUnauthorized/,
+  )
+  await finds(check('tls-checks', `profile: production\n${unchecked}`), 'fail', /^refused: /)
+  await finds(check('tls-checks', plain), 'ok', /all are verified/)
+
+  await finds(check('admin-port', 'admin: { host: 0.0.0.0, port: 7700 }'), 'warn', /0\.0\.0\.0:7700/)
+  await finds(
+    check('admin-port', 'profile: production\nadmin: { host: "::", port: 7700 }'),
+    'fail',
+    /:::7700/,
+  )
+  await finds(check('admin-port', 'profile: production\nadmin: { port: 7700 }'), 'ok', /no other machine/)
+
+  await finds(check('code-deployment', ''), 'ok', /allowed/)
+  await finds(check('code-deployment', 'profile: production'), 'ok', /none is taken/)
+  await finds(check('code-deployment', 'policy: { codeDeployment: warned }'), 'warn', /files that are saved/)
 })
 
 test('token and master key are closed to others', { skip: process.platform === 'win32' }, async () => {

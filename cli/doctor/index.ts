@@ -7,10 +7,11 @@ import { clockDrift, timeZones } from './clock.ts'
 import { freeDisk, fsyncLatency } from './disk.ts'
 import { mappings } from './mappings.ts'
 import { ports, tcpMigrate } from './network.ts'
+import { policyChecks } from './policy.ts'
 import { projectParses, servicesLoad } from './project.ts'
 import { actorsRun } from './running.ts'
 import { nativePackages, nodeVersion, openFiles } from './runtime.ts'
-import { plainSecrets, secretFiles } from './secrets.ts'
+import { secretFiles } from './secrets.ts'
 
 /** The checks for the project in a folder, and for the node that runs it, if any. */
 export async function checksFor(root: string, node: NodeView | undefined): Promise<Check[]> {
@@ -28,7 +29,6 @@ export async function checksFor(root: string, node: NodeView | undefined): Promi
     projectParses(root),
     servicesLoad(root),
     mappings(root),
-    plainSecrets(root),
     secretFiles(root),
     ...(project ? ofProject(project, node) : []),
     actorsRun(node),
@@ -38,5 +38,9 @@ export async function checksFor(root: string, node: NodeView | undefined): Promi
 function ofProject(project: Project, node: NodeView | undefined): Check[] {
   const endpoints = node?.workers.flatMap(({ actors }) => actors.map(({ endpoint }) => endpoint)) ?? []
   const held = [...endpoints, node?.endpoint].filter(endpoint => endpoint !== undefined)
-  return [ports(project, async () => held), ...certificates(project.root, project.channels)]
+  return [
+    ...policyChecks(project),
+    ports(project, async () => held),
+    ...certificates(project.root, project.channels),
+  ]
 }

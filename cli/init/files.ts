@@ -3,8 +3,8 @@
 export interface NewProject {
   /** On the bus and for npm. */
   name: string
-  /** Version of this package. */
-  version: string
+  /** Where npm gets this package from: a range of versions, or a folder. */
+  source: string
 }
 
 const PORT = 7711
@@ -64,7 +64,7 @@ test('refuses an empty name', async () => {
 })
 `
 
-function manifest({ name, version }: NewProject): object {
+function manifest({ name, source }: NewProject): object {
   return {
     name: name.toLowerCase(),
     version: '0.1.0',
@@ -76,7 +76,7 @@ function manifest({ name, version }: NewProject): object {
       test: 'node --test "services/**/*.test.ts"',
       check: 'tsc',
     },
-    dependencies: { signalbox: `^${version}` },
+    dependencies: { signalbox: source },
     devDependencies: { '@types/node': '^24.0.0', typescript: '^7.0.0' },
   }
 }
@@ -100,7 +100,7 @@ const TSCONFIG = {
 function readme({ name }: NewProject): string {
   return `# ${name}
 
-A project for [Signalbox](https://www.npmjs.com/package/signalbox).
+A project for Signalbox. It needs Node.js 24 or later.
 
 \`\`\`sh
 npm install
@@ -116,10 +116,11 @@ npx signalbox ps
 npx signalbox invoke greet '{"name":"Ada"}'
 \`\`\`
 
-| file                     |                                                     |
-| ------------------------ | --------------------------------------------------- |
-| \`signalbox.yaml\`         | channels that let messages in, connections that carry them out |
-| \`services/\`              | one file for each service; its path is its name     |
-| \`services/*.test.ts\`     | tests, which need no running bus                    |
+| file                   |                                                                |
+| ---------------------- | -------------------------------------------------------------- |
+| \`signalbox.yaml\`       | channels that let messages in, connections that carry them out |
+| \`services/\`            | one file for each service; its path is its name                |
+| \`services/*.test.ts\`   | tests, which need no running bus                               |
+| \`.signalbox/\`          | what the node keeps, and the token of its admin API            |
 `
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
@@ -30,7 +30,11 @@ test('init says what it wrote and what is next', () => {
     readFileSync(join(project, 'signalbox.yaml'), 'utf8'),
     /^# yaml-language-server: \$schema=node_modules\/signalbox\/signalbox\.schema\.json\nname: My-bus\n/,
   )
-  assert.equal(JSON.parse(readFileSync(join(project, 'package.json'), 'utf8')).name, 'my-bus')
+  const manifest = JSON.parse(readFileSync(join(project, 'package.json'), 'utf8'))
+  assert.equal(manifest.name, 'my-bus')
+  // Made from a checkout, which npm then links.
+  assert.match(manifest.dependencies.signalbox, /^file:/)
+  assert.equal(resolve(project, manifest.dependencies.signalbox.slice('file:'.length)), resolve(ROOT))
 })
 
 test('the test of the new project passes', () => {

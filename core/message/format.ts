@@ -7,6 +7,15 @@ export interface BodyLimits {
   maxDepth: number
   /** How many values (elements, fields, members) there may be. Default 1,000,000; for forms 10,000. */
   maxElements?: number
+  /**
+   * The largest record (row, line, element, document) of a format that has records, also in `split`. In text formats
+   * it counts UTF-16 code units, of which a text never has more than bytes. Default 8 MiB.
+   */
+  maxRecordBytes?: number
+  /** The longest line of a text that is split into lines, counted likewise. Default 1 MiB. */
+  maxLineBytes?: number
+  /** How many columns a table may have. Default 10,000. */
+  maxColumns?: number
 }
 
 /**
@@ -41,3 +50,6 @@ export interface FormatCodec<Options extends object = object> {
 export type ByteSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
 export const DEFAULT_MAX_ELEMENTS = 1_000_000
+export const DEFAULT_MAX_RECORD_BYTES = 8 * 1024 * 1024
+export const DEFAULT_MAX_LINE_BYTES = 1024 * 1024
+export const DEFAULT_MAX_COLUMNS = 10_000

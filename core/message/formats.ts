@@ -1,14 +1,18 @@
 /** Formats of message bodies, by name and by media type. A new format is one file and one line here. */
 import { SignalboxError } from '../errors.ts'
+import { csv, tsv } from './csv.ts'
 import { edifact } from './edi/edifact.ts'
 import { hl7 } from './edi/hl7.ts'
 import { x12 } from './edi/x12.ts'
+import { fixed } from './fixed.ts'
 import { form } from './form.ts'
 import type { BodyLimits, FormatCodec } from './format.ts'
 import { json } from './json.ts'
+import { jsonl } from './jsonl.ts'
 import { msgpack } from './msgpack.ts'
-import { decodeUtf8 } from './text.ts'
+import { text } from './text-lines.ts'
 import { buildXml, parseXml, xmlToObject } from './xml.ts'
+import { yaml } from './yaml.ts'
 
 export type { BodyLimits, FormatCodec } from './format.ts'
 
@@ -25,29 +29,28 @@ const xml: FormatCodec = {
   },
 }
 
-const text: FormatCodec = {
-  mediaTypes: ['text/plain'],
-  parse: bytes => decodeUtf8(bytes, 'text'),
-  build(value) {
-    if (typeof value === 'string') return value
-    if (typeof value === 'object' && value !== null) {
-      throw new SignalboxError('SIGNALBOX_CODEC_UNENCODABLE', 'text: an object is not a text')
-    }
-    return value === undefined || value === null ? '' : String(value)
-  },
-}
-
-const FORMATS = { json, xml, form, text, msgpack, edifact, x12, hl7 } as const satisfies Record<
-  string,
-  FormatCodec
->
+const FORMATS = {
+  json,
+  jsonl,
+  xml,
+  yaml,
+  csv,
+  tsv,
+  fixed,
+  form,
+  text,
+  msgpack,
+  edifact,
+  x12,
+  hl7,
+} as const satisfies Record<string, FormatCodec<never>>
 
 /** The name of a format. */
 export type BodyFormat = keyof typeof FORMATS
 
 const BY_MEDIA_TYPE = new Map<string, BodyFormat>()
 const BY_SUFFIX = new Map<string, BodyFormat>()
-for (const [name, codec] of Object.entries<FormatCodec>(FORMATS)) {
+for (const [name, codec] of Object.entries<FormatCodec<never>>(FORMATS)) {
   for (const mediaType of codec.mediaTypes) BY_MEDIA_TYPE.set(mediaType, name as BodyFormat)
   if (codec.suffix !== undefined) BY_SUFFIX.set(codec.suffix, name as BodyFormat)
 }
@@ -66,7 +69,7 @@ export function mediaTypeOf(format: BodyFormat): string {
 
 /**
  * Reads a body. JSON and MessagePack give data, XML data as by `xmlToObject`, a form an object of strings and
- * arrays of strings, text a string. Names that would reach a prototype are refused in all of them.
+ * arrays of strings, text a string, tables and JSON Lines an array of their records. Names that would reach a prototype are refused in all of them.
  *
  * Throws SIGNALBOX_FORMAT_INVALID (details `line` and `column`, `offset` in MessagePack) or SIGNALBOX_FORMAT_LIMIT.
  */
@@ -84,5 +87,5 @@ export function buildBody(format: BodyFormat, value: unknown, options?: object):
  * been checked against that schema.
  */
 export function codecOf(format: BodyFormat): FormatCodec {
-  return FORMATS[format]
+  return FORMATS[format] as FormatCodec
 }

@@ -1,15 +1,15 @@
 /** Bytes to the text of an XML document (XML 1.0, section 4.3.3 and appendix F). */
 import { SignalboxError } from '../errors.ts'
+import { charsetOf, decodeAll } from './charset.ts'
 import { decodeUtf8, positionAt } from './text.ts'
 
 const ENCODING = /^<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z][\w.-]{0,40})["']/
 const UTF8 = new Set(['utf-8', 'utf8', 'us-ascii', 'ascii'])
-const LATIN1 = new Set(['iso-8859-1', 'iso8859-1', 'latin1', 'iso_8859-1'])
 const UTF16 = new Set(['utf-16', 'utf-16le', 'utf-16be'])
 
 /**
  * The text of a document with line ends made `\n` (section 2.11) and without byte order mark. UTF-16 with a byte
- * order mark, ISO-8859-1 by declaration, otherwise UTF-8; in a string the declared encoding does not count.
+ * order mark, another character set by declaration, otherwise UTF-8; in a string the declared encoding does not count.
  */
 export function decodeXml(input: Buffer | string): string {
   const text = typeof input === 'string' ? wellFormed(input) : decode(input)
@@ -25,15 +25,8 @@ function decode(bytes: Buffer): string {
   }
   const encoding = ENCODING.exec(bytes.toString('latin1', 0, 300))?.[1]?.toLowerCase()
   if (encoding === undefined || UTF8.has(encoding)) return decodeUtf8(bytes, 'XML')
-  if (LATIN1.has(encoding)) return bytes.toString('latin1')
   if (UTF16.has(encoding)) throw refused('UTF-16 is declared, but the document has no byte order mark', 1, 1)
-  throw new SignalboxError(
-    'SIGNALBOX_FORMAT_UNSUPPORTED',
-    `XML: the encoding '${encoding}' is not supported`,
-    {
-      details: { encoding, supported: ['UTF-8', 'UTF-16', 'ISO-8859-1'], line: 1 },
-    },
-  )
+  return decodeAll(bytes, charsetOf(encoding), 'XML')
 }
 
 function decodeUtf16(bytes: Buffer): string {

@@ -2,6 +2,7 @@
 import { type Document, LineCounter, parseDocument, stringify, type YAMLParseError } from 'yaml'
 import { SignalboxError } from '../errors.ts'
 import { FileProblems } from './file-problems.ts'
+import { danglingNames } from './named-resources.ts'
 import { type Environment, inspectOptions } from './option-values.ts'
 import {
   type CheckContext,
@@ -164,6 +165,7 @@ function resourcesOf(
   problems: FileProblems,
 ): { resources: Resource[]; options: Map<string, unknown> } {
   const resources: Resource[] = []
+  const places = new Map<Resource, string>()
   const options = new Map<string, unknown>()
   const context: CheckContext = {
     securityNames: namesOf(listOf(file, 'security')),
@@ -181,8 +183,12 @@ function resourcesOf(
       if (inspected.violations.length > 0) continue
       const resource = resourceOf(kind, entry as Partial<Resource>)
       resources.push(resource)
+      places.set(resource, place)
       options.set(idOf(resource), inspected.options)
     }
+  }
+  for (const { resource, pointer, rule } of danglingNames(resources, kinds)) {
+    problems.add(`${places.get(resource)}/options${pointer}`, rule)
   }
   return { resources, options }
 }

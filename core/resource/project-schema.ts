@@ -61,7 +61,9 @@ function branch(kind: ResourceKind, type: string, kinds: ResourceKinds): JsonSch
 /** As JSON, without what only this program understands. */
 function plain(schema: TSchema): JsonSchema {
   const text = JSON.stringify(schema, (key, value) =>
-    key === 'secret' && value === true ? undefined : value,
+    ((key === 'secret' || key === 'file') && value === true) || (key === 'names' && typeof value === 'string')
+      ? undefined
+      : value,
   )
   return JSON.parse(text) as JsonSchema
 }

@@ -2,7 +2,7 @@
 import { SignalboxError } from '../errors.ts'
 import { compileSchema, nearest, type SchemaViolation, type TSchema, Type } from '../schema.ts'
 import { secretPointers } from '../security/secret-paths.ts'
-import { type Environment, type InspectedOptions, inspectOptions } from './option-values.ts'
+import { type Environment, type InspectedOptions, inspectOptions, step } from './option-values.ts'
 
 /** The kinds of resources, in the order in which they depend on each other. */
 export const RESOURCE_KINDS = [
@@ -147,7 +147,7 @@ export function inspectEntry(
   const violations = validators[kind](entry) ?? []
   const given = (entry ?? {}) as Partial<Record<keyof Resource, unknown>>
   const { type = ONLY_TYPE[kind], options, security } = given
-  if (Array.isArray(security) && securityNames) violations.push(...unknownSecurity(security, securityNames))
+  if (securityNames) violations.push(...unknownSecurity(security, securityNames, '/security'))
   if (typeof type !== 'string') return { violations, options: undefined }
   const schema = kinds.schemaOf(kind, type)
   if (!schema) {
@@ -158,7 +158,18 @@ export function inspectEntry(
   violations.push(
     ...inspected.violations.map(({ pointer, rule }) => ({ pointer: `/options${pointer}`, rule })),
   )
+  if (securityNames && kind === 'channel')
+    violations.push(...unknownInOptions(inspected.options ?? options, securityNames, '/options'))
   return { violations, options: violations.length === 0 ? inspected.options : undefined }
+}
+
+/** The names of the security definitions that a channel names, for itself or in its options, e.g. for a route. */
+export function securityNamesOf({ security, options }: Resource): string[] {
+  const names = new Set<string>(security ?? [])
+  visitSecurity(options, '', list => {
+    for (const name of list) if (typeof name === 'string') names.add(name)
+  })
+  return [...names]
 }
 
 /** Says which places in the options of a resource are secret; all of them where the type is not known. */
@@ -169,12 +180,37 @@ export function secretsOf(kinds: ResourceKinds): (resource: Resource) => string[
   }
 }
 
-function unknownSecurity(names: readonly unknown[], known: readonly string[]): SchemaViolation[] {
-  return names.flatMap((name, i) => {
+/** Visits the lists called `security` in options: that is what transports call names of security definitions. */
+function visitSecurity(
+  value: unknown,
+  pointer: string,
+  visit: (list: readonly unknown[], pointer: string) => void,
+): void {
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, inner] of Object.entries(value)) {
+    const place = `${pointer}/${step(key)}`
+    if (key === 'security' && Array.isArray(inner)) visit(inner, place)
+    else visitSecurity(inner, place, visit)
+  }
+}
+
+function unknownInOptions(options: unknown, known: readonly string[], base: string): SchemaViolation[] {
+  const violations: SchemaViolation[] = []
+  visitSecurity(options, base, (list, pointer) => {
+    violations.push(...unknownSecurity(list, known, pointer))
+  })
+  return violations
+}
+
+function unknownSecurity(names: unknown, known: readonly string[], pointer: string): SchemaViolation[] {
+  if (!Array.isArray(names)) return []
+  return names.flatMap((name: unknown, i) => {
     if (typeof name !== 'string' || known.includes(name)) return []
     const near = nearest(name.slice(0, 128), known)
     const hint = near ? `; did you mean '${near}'?` : ''
-    return [{ pointer: `/security/${i}`, rule: `is wrong: there is no security definition '${name}'${hint}` }]
+    return [
+      { pointer: `${pointer}/${i}`, rule: `is wrong: there is no security definition '${name}'${hint}` },
+    ]
   })
 }
 

@@ -77,6 +77,27 @@ const Admin = Type.Object(
   { ...closed, description: 'Where the admin API listens. Default: nowhere.' },
 )
 
+const Level = (development: string, description: string) =>
+  Type.Optional(
+    Type.Union([Type.Literal('allowed'), Type.Literal('warned'), Type.Literal('refused')], {
+      description: `${description} Development: ${development}; production: refused.`,
+    }),
+  )
+
+const PolicyChanges = Type.Object(
+  {
+    plainTextSecrets: Level('warned', 'Secrets that are written down in the configuration.'),
+    disabledTlsChecks: Level('warned', 'Certificates of the other side that are not verified.'),
+    openAdminPort: Level('warned', 'An admin API that other machines reach.'),
+    codeDeployment: Level(
+      'allowed',
+      'Code that comes into the running node: by the admin API, and by saving a file. Refused, the node starts ' +
+        'and takes none.',
+    ),
+  },
+  { ...closed, description: 'Levels in the place of those of the profile.' },
+)
+
 /** The keys of the settings and their schemas, in the order in which `export` writes them. */
 export const SETTINGS = {
   name: Type.Optional(ResourceName),
@@ -93,6 +114,7 @@ export const SETTINGS = {
       description: 'Which security policy holds: production refuses risks that development warns of.',
     }),
   ),
+  policy: Type.Optional(PolicyChanges),
   workers: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 256, description: 'Worker threads; default: one for each core.' }),
   ),

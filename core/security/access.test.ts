@@ -143,24 +143,24 @@ describe('the start-up policy', () => {
     plainTextSecrets: [],
     disabledTlsChecks: [],
     admin: { host: '127.0.0.1', port: 7711 },
-    codeDeployment: false,
+    codeDeployment: [],
   }
   const RISKY: PolicyFacts = {
     plainTextSecrets: ['connection/http/a /auth/password'],
     disabledTlsChecks: ['connection/http/a', 'connection/http/b'],
     admin: { host: '0.0.0.0', port: 7711 },
-    codeDeployment: true,
+    codeDeployment: ['service-file/a.ts'],
   }
 
   test('nothing is said of a safe configuration', () => {
     for (const profile of ['development', 'production'] as Profile[]) {
-      assert.deepEqual(checkPolicy(profile, SAFE), [])
-      assert.deepEqual(checkPolicy(profile, { ...SAFE, admin: undefined }), [])
+      assert.deepEqual(checkPolicy({ profile }, SAFE), [])
+      assert.deepEqual(checkPolicy({ profile }, { ...SAFE, admin: undefined }), [])
     }
   })
 
   test('production refuses each risk, development starts with warnings', () => {
-    const refused = checkPolicy('production', RISKY)
+    const refused = checkPolicy({ profile: 'production' }, RISKY)
     assert.deepEqual(new Set(refused.map(({ level }) => level)), new Set(['refused']))
     assert.equal(refused.length, 5)
     assert.ok(refused.every(({ subject, why, fix }) => subject !== '' && why !== '' && fix !== ''))
@@ -171,7 +171,7 @@ describe('the start-up policy', () => {
         error.code === 'SIGNALBOX_POLICY_REFUSED' &&
         (error.details!.findings as unknown[]).length === 5,
     )
-    const warned = checkPolicy('development', RISKY)
+    const warned = checkPolicy({ profile: 'development' }, RISKY)
     assert.deepEqual(warned.map(({ risk }) => risk).sort(), [
       'disabledTlsChecks',
       'disabledTlsChecks',
@@ -182,10 +182,10 @@ describe('the start-up policy', () => {
   })
 
   test('an operator changes single levels; refused findings come first', () => {
-    const findings = checkPolicy('production', RISKY, {
-      plainTextSecrets: 'warned',
-      codeDeployment: 'allowed',
-    })
+    const findings = checkPolicy(
+      { profile: 'production', changes: { plainTextSecrets: 'warned', codeDeployment: 'allowed' } },
+      RISKY,
+    )
     assert.deepEqual(
       findings.map(({ risk, level }) => `${risk} ${level}`),
       [
@@ -199,7 +199,7 @@ describe('the start-up policy', () => {
 
   test('loopback is only what certainly is', () => {
     const isOpen = (host: string) =>
-      checkPolicy('production', { ...SAFE, admin: { host, port: 1 } }).some(
+      checkPolicy({ profile: 'production' }, { ...SAFE, admin: { host, port: 1 } }).some(
         ({ risk }) => risk === 'openAdminPort',
       )
     for (const host of ['127.0.0.1', '127.8.9.1', '::1', '[::1]', 'localhost', 'LOCALHOST'])

@@ -1,4 +1,4 @@
-/** The security policy at start-up: what a node finds in its configuration, and whether it may start with that. */
+/** The security policy: what a node finds in its configuration, and whether it may run with that. */
 import { SignalboxError } from '../errors.ts'
 
 /** What the policy does about one kind of risk. */
@@ -12,6 +12,12 @@ export type Risk = 'plainTextSecrets' | 'disabledTlsChecks' | 'openAdminPort' | 
 
 /** A level for each kind of risk. */
 export type Policy = Readonly<Record<Risk, PolicyLevel>>
+
+/** The policy of a project: its profile, and the levels that it changes. */
+export interface PolicyRules {
+  profile: Profile
+  changes?: { readonly [R in Risk]?: PolicyLevel | undefined } | undefined
+}
 
 /** What each profile does. Production refuses everything until an operator allows it by name. */
 export const PROFILES: Readonly<Record<Profile, Policy>> = {
@@ -29,16 +35,16 @@ export const PROFILES: Readonly<Record<Profile, Policy>> = {
   },
 }
 
-/** What is so. */
+/** What is so. What is left out is not there. */
 export interface PolicyFacts {
-  /** Places of secrets that are written down, e.g. `connection/http/partner /credentials/password`. */
-  plainTextSecrets: readonly string[]
-  /** Resources that do not verify the certificate of the other side. */
-  disabledTlsChecks: readonly string[]
+  /** Places of secrets that are written down, e.g. `connection/http/partner /options/auth/basic/password`. */
+  plainTextSecrets?: readonly string[]
+  /** Places where the certificate of the other side is not verified. */
+  disabledTlsChecks?: readonly string[]
   /** Where the admin API listens; undefined when it does not. */
-  admin: { host: string; port: number } | undefined
-  /** Whether code can be sent to the running node. */
-  codeDeployment: boolean
+  admin?: { host: string; port: number } | undefined
+  /** By what code comes into the running node, e.g. `service-file/a.ts`. */
+  codeDeployment?: readonly string[]
 }
 
 /** One risk that is there. */
@@ -51,10 +57,12 @@ export interface Finding {
   fix: string
 }
 
-const TEXTS: Readonly<Record<Risk, { why: string; fix: string }>> = {
+/** The kinds of risk, what is wrong with each, and what to do. */
+export const RISKS: Readonly<Record<Risk, { why: string; fix: string }>> = {
   plainTextSecrets: {
     why: 'A secret is written down in the configuration: whoever reads the file, its history or a backup has it.',
-    fix: 'Store it with `signalbox secret put NAME` and write ${' + 'secret:NAME} in its place.',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: that is what the file says
+    fix: 'Write ${env:NAME}, or store it with `signalbox secret set NAME` and write ${secret:NAME} in its place.',
   },
   disabledTlsChecks: {
     why: 'The certificate of the other side is not verified: anybody in between can read and change everything.',
@@ -62,52 +70,48 @@ const TEXTS: Readonly<Record<Risk, { why: string; fix: string }>> = {
   },
   openAdminPort: {
     why: 'The admin API listens on an address that other machines reach; it can do everything on the bus.',
-    fix: 'Let it listen on 127.0.0.1 and put a VPN or an authenticating proxy before it.',
+    fix: 'Let it listen on 127.0.0.1 (admin.host) and put a VPN or an authenticating proxy before it.',
   },
   codeDeployment: {
     why: 'Code can be sent to the running node: whoever has that right runs code on it, with all its rights.',
-    fix: 'Deploy with the configuration and set codeDeployment: false; or allow it in the policy.',
+    fix: 'Put the code in services/ and start the node again.',
   },
 }
 
-/** What the policy says to the facts, the refused findings first. Levels in `changes` replace those of the profile. */
-export function checkPolicy(profile: Profile, facts: PolicyFacts, changes: Partial<Policy> = {}): Finding[] {
-  const policy: Policy = { ...PROFILES[profile], ...changes }
-  const findings = (Object.keys(TEXTS) as Risk[]).flatMap(risk => {
-    const level = policy[risk]
+/** The level of one kind of risk under these rules. */
+export function levelOf({ profile, changes }: PolicyRules, risk: Risk): PolicyLevel {
+  return changes?.[risk] ?? PROFILES[profile][risk]
+}
+
+/** What the policy says to the facts, the refused findings first. */
+export function checkPolicy(rules: PolicyRules, facts: PolicyFacts): Finding[] {
+  const findings = (Object.keys(RISKS) as Risk[]).flatMap(risk => {
+    const level = levelOf(rules, risk)
     if (level === 'allowed') return []
-    return subjectsOf(risk, facts).map((subject): Finding => ({ risk, level, subject, ...TEXTS[risk] }))
+    return subjectsOf(risk, facts).map((subject): Finding => {
+      const { why, fix } = RISKS[risk]
+      const override = `Where it must be so: policy: { ${risk}: ${level === 'refused' ? 'warned' : 'allowed'} } in signalbox.yaml.`
+      return { risk, level, subject, why, fix: `${fix} ${override}` }
+    })
   })
   return findings.sort((a, b) => Number(b.level === 'refused') - Number(a.level === 'refused'))
 }
 
-/** Throws SIGNALBOX_POLICY_REFUSED with all findings that are refused, if there are any. */
-export function enforcePolicy(findings: readonly Finding[]): void {
+/** Throws SIGNALBOX_POLICY_REFUSED with all findings that are refused, if there are any. `status`: that of its answer. */
+export function enforcePolicy(findings: readonly Finding[], status?: number): void {
   const refused = findings.filter(({ level }) => level === 'refused')
   if (refused.length === 0) return
   const list = refused.map(({ risk, subject, why, fix }) => `${risk} (${subject}): ${why} ${fix}`).join('\n')
-  throw new SignalboxError(
-    'SIGNALBOX_POLICY_REFUSED',
-    `the security policy refuses this configuration:\n${list}`,
-    {
-      details: { findings: refused },
-    },
-  )
+  throw new SignalboxError('SIGNALBOX_POLICY_REFUSED', `the security policy refuses:\n${list}`, {
+    details: { findings: refused },
+    ...(status !== undefined && { status }),
+  })
 }
 
 function subjectsOf(risk: Risk, facts: PolicyFacts): readonly string[] {
-  switch (risk) {
-    case 'plainTextSecrets':
-      return facts.plainTextSecrets
-    case 'disabledTlsChecks':
-      return facts.disabledTlsChecks
-    case 'openAdminPort':
-      return facts.admin === undefined || isLoopback(facts.admin.host)
-        ? []
-        : [`${facts.admin.host}:${facts.admin.port}`]
-    case 'codeDeployment':
-      return facts.codeDeployment ? ['node'] : []
-  }
+  if (risk !== 'openAdminPort') return facts[risk] ?? []
+  const { admin } = facts
+  return admin === undefined || isLoopback(admin.host) ? [] : [`${admin.host}:${admin.port}`]
 }
 
 /** Only what certainly is: a name that a hosts file could send elsewhere is not, except localhost. */

@@ -15,7 +15,10 @@ export interface KeyValueStore {
 /** Largest secret in bytes of UTF-8: a chain of certificates fits. */
 export const MAX_SECRET_BYTES = 65_536
 
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/
+/** What a secret may be called, as a pattern. */
+export const SECRET_NAME = '^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$'
+
+const NAME = new RegExp(SECRET_NAME)
 const CIPHER = 'aes-256-gcm'
 const NONCE_BYTES = 12
 const TAG_BYTES = 16

@@ -78,12 +78,23 @@ export class AdminTokens {
    * revoked one, in the same words.
    */
   async verify(token: string): Promise<Identity> {
-    if (typeof token !== 'string' || !isWellFormedKey(token, 'sba')) throw wrongCredentials('malformed token')
+    const found = await this.identify(token)
+    if (found === undefined) throw wrongCredentials('malformed or unknown token')
+    if (found.expired) throw wrongCredentials('expired token')
+    return found.identity
+  }
+
+  /**
+   * Whom a token was made for, also when it has expired since: then it proves nothing any more, and says only who
+   * tried. Undefined for a malformed, unknown or revoked one.
+   */
+  async identify(token: string): Promise<{ identity: Identity; expired: boolean } | undefined> {
+    if (typeof token !== 'string' || !isWellFormedKey(token, 'sba')) return undefined
     const hash = hashKey(token)
     const stored = parse(await this.#store.get(idOf(hash)))
-    if (stored === undefined || !isEqual(stored.hash, hash)) throw wrongCredentials('unknown token')
-    if (stored.expiresAt <= this.#clock.now()) throw wrongCredentials('expired token')
-    return identityOf(ADMIN_DEFINITION, stored.name, [stored.role])
+    if (stored === undefined || !isEqual(stored.hash, hash)) return undefined
+    const identity = identityOf(ADMIN_DEFINITION, stored.name, [stored.role])
+    return { identity, expired: stored.expiresAt <= this.#clock.now() }
   }
 
   /** Takes a token back; false when there is none of this id. */

@@ -42,6 +42,8 @@ export interface ServicePorts {
 export interface Origin {
   channel?: ChannelInfo | undefined
   identity?: Identity | undefined
+  /** What a channel says of the payload, see `Inbound.textAt`. Like the channel, it is for the first service alone. */
+  textAt?: string | undefined
 }
 
 const DEFAULT_CPU_TIMEOUT_MS = 30_000
@@ -56,6 +58,8 @@ export class Invocation implements ServiceContext {
   #request: RequestView | undefined
   #response: ResponseHead | undefined
   #log: Logger | undefined
+  /** What the service gets: that of the envelope, or its texts read. */
+  payload: unknown
   /** Set while somebody traces or tails. */
   observation: Observation | undefined
 
@@ -64,10 +68,11 @@ export class Invocation implements ServiceContext {
     this.#service = service
     this.#envelope = envelope
     this.#makeCid = makeCid
+    this.payload = envelope.payload
   }
 
   get request(): Request {
-    this.#request ??= new RequestView(this.#envelope, this.cid, this.#ports.clock)
+    this.#request ??= new RequestView(this.#envelope, this.payload, this.cid, this.#ports.clock)
     return this.#request
   }
 
@@ -155,18 +160,16 @@ export class Invocation implements ServiceContext {
 }
 
 class RequestView implements Request {
+  readonly payload: unknown
   readonly cid: string
   readonly #envelope: Envelope
   readonly #clock: Clock
 
-  constructor(envelope: Envelope, cid: string, clock: Clock) {
+  constructor(envelope: Envelope, payload: unknown, cid: string, clock: Clock) {
     this.#envelope = envelope
+    this.payload = payload
     this.cid = cid
     this.#clock = clock
-  }
-
-  get payload(): unknown {
-    return this.#envelope.payload
   }
 
   get headers(): Readonly<Record<string, string>> {

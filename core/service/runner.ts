@@ -2,10 +2,11 @@
 import type { Envelope } from '../actor/envelope.ts'
 import { type IdSource, idSource } from '../clock.ts'
 import { type ErrorCode, SignalboxError, toSignalboxError } from '../errors.ts'
-import { compileSchema, type SchemaViolation, type Validator } from '../schema.ts'
+import { compileSchema, type SchemaViolation, type TSchema, type Validator } from '../schema.ts'
 import { type Meter, measuring, meterOf } from '../telemetry/meters.ts'
 import { type Observation, observer } from '../telemetry/observe.ts'
-import { Invocation, type ServicePorts } from './invocation.ts'
+import { readTexts } from '../text-values.ts'
+import { Invocation, type Origin, type ServicePorts } from './invocation.ts'
 import { createService, type ServiceClass } from './service.ts'
 
 /** Makes correlation ids for messages that came with none. */
@@ -16,6 +17,7 @@ export class ServiceRunner {
   readonly type: ServiceClass
   readonly meter: Meter
   readonly #ports: ServicePorts
+  readonly #inputSchema: TSchema | undefined
   readonly #input: Validator | undefined
   readonly #output: Validator | undefined
 
@@ -27,7 +29,8 @@ export class ServiceRunner {
     checkSettings(name, type)
     this.meter = meterOf('service', name)
     try {
-      this.#input = type.input && compileSchema(type.input)
+      this.#inputSchema = type.input
+      this.#input = this.#inputSchema && compileSchema(this.#inputSchema)
       this.#output = type.output && compileSchema(type.output)
     } catch (cause) {
       const message = `service ${name} has a schema that is none: ${(cause as Error).message}`
@@ -39,15 +42,16 @@ export class ServiceRunner {
   run(envelope: Envelope): void | Promise<void> {
     const invocation = new Invocation(this.#ports, this.name, envelope, makeCid)
     const startedAt = measuring ? this.meter.begin() : 0
-    const observation = observer?.service(this.meter, envelope.context, invocation.cid)
+    const observation = observer?.service(this.meter, envelope.context, invocation, startedAt)
     if (observation !== undefined) invocation.observation = observation
     let result: unknown
     try {
       const violations = this.#input?.(envelope.payload)
-      if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
+      if (violations) invocation.payload = this.#readTexts(envelope, violations)
+      const { payload } = invocation
       const service = createService(this.type, invocation)
-      if (observation === undefined) result = service.handle(envelope.payload)
-      else result = observation.within(() => service.handle(envelope.payload))
+      if (observation?.active) result = observation.within(() => service.handle(payload))
+      else result = service.handle(payload)
       if (!isThenable(result)) {
         this.#answer(envelope, invocation, startedAt, observation, result)
         return
@@ -57,6 +61,17 @@ export class ServiceRunner {
       return
     }
     return this.#settle(envelope, invocation, startedAt, observation, result)
+  }
+
+  /** An input that does not match as it stands may do so when its texts are read. Throws SIGNALBOX_INPUT_INVALID. */
+  #readTexts({ payload, context }: Envelope, found: SchemaViolation[]): unknown {
+    const textAt = (context.origin as Origin | undefined)?.textAt
+    const { value, violations } =
+      textAt === undefined
+        ? { value: payload, violations: found }
+        : readTexts(this.#inputSchema!, payload, textAt)
+    if (violations) throw invalid('SIGNALBOX_INPUT_INVALID', `input of ${this.name}`, violations)
+    return value
   }
 
   async #settle(
@@ -83,8 +98,8 @@ export class ServiceRunner {
     const violations = this.#output?.(value)
     if (violations) throw invalid('SIGNALBOX_OUTPUT_INVALID', `output of ${this.name}`, violations)
     envelope.resolve(value, invocation.head)
-    if (startedAt !== 0) this.meter.end(startedAt)
-    observation?.end({ bytes: envelope.bytes || undefined, body: envelope.payload })
+    const endMs = startedAt === 0 ? undefined : this.meter.end(startedAt)
+    observation?.end({ endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
   }
 
   #fail(
@@ -95,9 +110,10 @@ export class ServiceRunner {
     thrown: unknown,
   ): void {
     const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
+    let endMs: number | undefined
     if (startedAt === 0) this.meter.fail(error.code)
-    else this.meter.end(startedAt, error.code)
-    observation?.end({ error, bytes: envelope.bytes || undefined, body: envelope.payload })
+    else endMs = this.meter.end(startedAt, error.code)
+    observation?.end({ error, endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
     // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
     if (error.status >= 500 && envelope.cancelled === undefined) {
       invocation.log.error({ code: error.code, err: error }, 'service failed')

@@ -7,12 +7,16 @@ import type { ConnectionCall } from './observe.ts'
 export interface BusSpan {
   /** The trace context of what follows from it. */
   readonly trace: string
-  /** Runs `handle` with this span as the active one of OpenTelemetry, where that is switched on. */
-  within<T>(handle: () => T): T
-  end(error: SignalboxError | undefined, status: number | undefined): void
+  /** Runs `handle` with this span as the active one of OpenTelemetry; absent where that is not switched on. */
+  readonly within?: (<T>(handle: () => T) => T) | undefined
+  /** `endMs`: the time by `performance.now()`, where it is known already. */
+  end(error: SignalboxError | undefined, status: number | undefined, endMs?: number): void
 }
 
-/** Begins spans. Undefined: the message belongs to a trace that is not sampled. */
+/**
+ * Begins spans. Undefined: the message belongs to a trace that is not sampled. `startMs`: when it began by
+ * `performance.now()`, where that is known already.
+ */
 export interface BusTracer {
   channel(
     name: string,
@@ -20,7 +24,14 @@ export interface BusTracer {
     message: Inbound,
     cid: string,
     trace: string | undefined,
+    startMs?: number,
   ): BusSpan | undefined
-  service(name: string, cid: string, trace: string | undefined): BusSpan | undefined
+  /** The cid is asked for only when there is a span. */
+  service(
+    name: string,
+    about: { readonly cid: string },
+    trace: string | undefined,
+    startMs?: number,
+  ): BusSpan | undefined
   connection(name: string, transport: string, call: ConnectionCall): BusSpan | undefined
 }

@@ -41,6 +41,7 @@ export function familiesOf(snapshots: readonly MetricsSnapshot[]): Family[] {
   for (const snapshot of snapshots) {
     for (const kind of KINDS) addMeters(families, snapshot, kind)
     addActors(families, snapshot)
+    addTraces(families, snapshot)
     addRuntime(families, snapshot)
     addHost(families, snapshot)
   }
@@ -110,11 +111,12 @@ function addMeters(families: Families, from: MetricsSnapshot, kind: MeterKind): 
       [kind]: meter.name,
       ...(meter.transport !== undefined && { transport: meter.transport }),
     }
-    families.number('counter', messages, from, { ...labels, outcome: 'ok' }, meter.ok)
+    // A zero that nobody has counted to would be a lie.
+    if (meter.measured) families.number('counter', messages, from, { ...labels, outcome: 'ok' }, meter.ok)
     for (const [outcome, count] of Object.entries(meter.failed)) {
       families.number('counter', messages, from, { ...labels, outcome }, count)
     }
-    families.number('gauge', active, from, labels, meter.active)
+    if (meter.measured) families.number('gauge', active, from, labels, meter.active)
     if (kind === 'channel') families.number('counter', RECEIVED_BYTES, from, labels, meter.bytes)
     if (!meter.latency) continue
     const { count, sumMs, maxMs } = meter.latency
@@ -173,6 +175,31 @@ function addActors(families: Families, from: MetricsSnapshot): void {
   }
   if (from.deadLetters === undefined) return
   counter('signalbox.dead_letters', '{message}', 'Messages that no actor has handled.', {}, from.deadLetters)
+}
+
+function addTraces(families: Families, from: MetricsSnapshot): void {
+  const { traces } = from
+  if (!traces) return
+  const roots = {
+    name: 'signalbox.trace.started',
+    unit: '{trace}',
+    help: 'Traces that began here: kept, or not sampled because of the ratio, the limit per second or a full queue.',
+  }
+  for (const [decision, count] of Object.entries(traces.roots)) {
+    families.number('counter', roots, from, { decision }, count)
+  }
+  if (!traces.spans) return
+  const { queued, ...settled } = traces.spans
+  const spans = {
+    name: 'signalbox.trace.spans',
+    unit: '{span}',
+    help: 'Spans by outcome: exported, failed at the collector, or dropped because the queue was full.',
+  }
+  for (const [outcome, count] of Object.entries(settled)) {
+    families.number('counter', spans, from, { outcome }, count)
+  }
+  const waiting = { name: 'signalbox.trace.queued', unit: '{span}', help: 'Spans that are not exported yet.' }
+  families.number('gauge', waiting, from, {}, queued)
 }
 
 function addRuntime(families: Families, from: MetricsSnapshot): void {

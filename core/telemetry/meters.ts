@@ -22,6 +22,8 @@ export interface MeterSnapshot {
   active: number
   bytes: number
   latency: HistogramSnapshot | undefined
+  /** Whether more than failures is counted. Of services only where somebody has asked for it. */
+  measured: boolean
 }
 
 /** Whether services are measured. Their failures are always counted; so is all of channels and connections. */
@@ -55,13 +57,15 @@ export class Meter {
     return performance.now()
   }
 
-  /** A message is settled; `code` is that of the error it failed with. */
-  end(startedAt: number, code?: string): void {
+  /** A message is settled; `code` is that of the error it failed with. Returns the time, as {@link begin}. */
+  end(startedAt: number, code?: string): number {
+    const now = performance.now()
     this.active--
     this.#latency ??= new Histogram()
-    this.#latency.record(performance.now() - startedAt)
+    this.#latency.record(now - startedAt)
     if (code === undefined) this.ok++
     else this.fail(code)
+    return now
   }
 
   /** Counts a failure, also of a message that is not measured. */
@@ -88,7 +92,8 @@ export class Meter {
   snapshot(): MeterSnapshot {
     const { kind, name, transport, ok, active, bytes } = this
     const failed = Object.fromEntries(this.#codes ?? [])
-    return { kind, name, transport, ok, failed, active, bytes, latency: this.#latency?.snapshot() }
+    const measured = kind !== 'service' || measuring || this.#latency !== undefined
+    return { kind, name, transport, ok, failed, active, bytes, latency: this.#latency?.snapshot(), measured }
   }
 }
 

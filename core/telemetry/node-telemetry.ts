@@ -1,6 +1,5 @@
 /** Telemetry of a node: gathers what its workers know, in the main thread. */
 import { performance } from 'node:perf_hooks'
-import { SignalboxError } from '../errors.ts'
 import { parseOptions } from '../schema.ts'
 import type { Logger } from './log.ts'
 import { setLogLevel } from './log.ts'
@@ -29,6 +28,10 @@ export interface TelemetryNode {
 /** A stuck worker must not keep the others from being seen. */
 const ANSWER_MS = 1_000
 const TAIL_POLL_MS = 100
+
+const UNMEASURED =
+  '# Of services only failures are counted: that costs nothing. For messages that went well and durations put\n' +
+  '# "telemetry: { metrics: { prometheus: true } }" into signalbox.yaml and start the node again.\n'
 
 /** Events of all workers. */
 export interface NodeTailBatch {
@@ -69,15 +72,13 @@ export class NodeTelemetry {
     return [this.#host(), ...(found as MetricsSnapshot[])]
   }
 
-  /** The Prometheus text. Rejects with SIGNALBOX_USAGE where `telemetry.metrics.prometheus` is off. */
+  /**
+   * The Prometheus text: everything that is counted anyway, made when it is asked for. Services are measured only
+   * where `telemetry.metrics.prometheus` is on; without it their failures are there, and a comment that says so.
+   */
   async prometheus(): Promise<string> {
-    if (!this.#settings?.prometheus) {
-      throw new SignalboxError(
-        'SIGNALBOX_USAGE',
-        'set telemetry.metrics.prometheus to true to have the metrics as text',
-      )
-    }
-    return prometheusText(await this.snapshots())
+    const text = prometheusText(await this.snapshots())
+    return this.#settings?.measure ? text : UNMEASURED + text
   }
 
   /** Changes the log level of the node and its workers, now and for workers that start later. */

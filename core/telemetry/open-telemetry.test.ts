@@ -37,8 +37,8 @@ test('spans leave as OTLP protobuf, the last ones when tracing stops', async t =
   t.after(collector.close)
   const settings = telemetrySettings({ traces: { endpoint: `${collector.url}/` } }, {}, 'shop')
   const { tracer, stop } = await startTraces(settings, { node: 'n1', worker: '0', log: silentLogger })
-  const outer = tracer.service('orders.create', 'c1', undefined)!
-  const inner = tracer.service('stock.take', 'c1', outer.trace)!
+  const outer = tracer.service('orders.create', { cid: 'c1' }, undefined)!
+  const inner = tracer.service('stock.take', { cid: 'c1' }, outer.trace)!
   inner.end(new SignalboxError('SIGNALBOX_CONFLICT', 'sold out'), undefined)
   outer.end(undefined, undefined)
   await stop()

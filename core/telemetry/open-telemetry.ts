@@ -7,8 +7,9 @@ import { NodeSDK } from '@opentelemetry/sdk-node'
 import { AlwaysOnSampler, ParentBasedSampler, type SpanExporter } from '@opentelemetry/sdk-trace'
 import type { BusTracer } from './bus-tracer.ts'
 import type { Logger } from './log.ts'
-import type { TelemetrySettings } from './options.ts'
+import { positive, type TelemetrySettings } from './options.ts'
 import { SnapshotProducer } from './otlp-metrics.ts'
+import { RootSampler } from './root-sampler.ts'
 import type { MetricsSnapshot } from './snapshot.ts'
 import { OpenTelemetryTracer } from './traces.ts'
 
@@ -22,17 +23,21 @@ export interface Speaker {
 
 export interface StartedTraces {
   tracer: BusTracer
+  sampler: RootSampler
   /** Sends what is left, then stops. */
   stop(): Promise<void>
 }
 
 const DEFAULT_INTERVAL_MS = 60_000
 
-/** Starts tracing in this thread. Spans are sent in batches (OTEL_BSP_*); when the collector is slow they are dropped. */
+/**
+ * Starts tracing with the SDK in this thread, for what only that can do ({@link TelemetrySettings}). Spans are sent in
+ * batches (OTEL_BSP_*); when the collector is slow they are dropped.
+ */
 export async function startTraces(settings: TelemetrySettings, speaker: Speaker): Promise<StartedTraces> {
-  const { endpoint, ratio, activeSpan } = settings.traces!
+  const { endpoint, ratio, maxPerSecond, activeSpan } = settings.traces!
   speakTo(speaker.log)
-  const exporter = endpoint === undefined ? undefined : await traceExporter(`${trimmed(endpoint)}/v1/traces`)
+  const exporter = endpoint === undefined ? undefined : await traceExporter(endpoint)
   const sdk = new NodeSDK({
     ...base(settings, speaker),
     ...(exporter && { traceExporter: exporter }),
@@ -42,8 +47,13 @@ export async function startTraces(settings: TelemetrySettings, speaker: Speaker)
     metricReaders: [],
   })
   sdk.start()
-  const tracer = new OpenTelemetryTracer(trace.getTracer('signalbox'), { ratio, activeSpan })
-  return { tracer, stop: () => shutdown(sdk, speaker.log) }
+  const sampler = new RootSampler(ratio ?? 1, maxPerSecond)
+  const tracer = new OpenTelemetryTracer(trace.getTracer('signalbox'), {
+    sampler,
+    sdkSampler: ratio === undefined,
+    activeSpan,
+  })
+  return { tracer, sampler, stop: () => shutdown(sdk, speaker.log) }
 }
 
 /** Exports what `collect` gives, at the interval, by OTLP. Returns the way to send the last and stop. */
@@ -91,12 +101,15 @@ function base(settings: TelemetrySettings, { node, worker }: Speaker) {
   }
 }
 
-/** OTLP over HTTP with protobuf, or JSON where OTEL_EXPORTER_OTLP_PROTOCOL says so. */
-async function traceExporter(url: string): Promise<SpanExporter> {
+/**
+ * OTLP over HTTP with protobuf, or JSON where OTEL_EXPORTER_OTLP_PROTOCOL says so. Without an endpoint the environment
+ * says where to.
+ */
+export async function traceExporter(endpoint: string | undefined): Promise<SpanExporter> {
   const { OTLPTraceExporter } = isJson('TRACES')
     ? await import('@opentelemetry/exporter-trace-otlp-http')
     : await import('@opentelemetry/exporter-trace-otlp-proto')
-  return new OTLPTraceExporter({ url })
+  return new OTLPTraceExporter(endpoint === undefined ? {} : { url: `${trimmed(endpoint)}/v1/traces` })
 }
 
 async function metricExporter(url: string | undefined): Promise<PushMetricExporter> {
@@ -114,7 +127,7 @@ function isJson(signal: 'TRACES' | 'METRICS'): boolean {
 }
 
 /** What the SDK has to say (an export that failed, spans that were dropped) goes to the log of the bus. */
-function speakTo(log: Logger): void {
+export function speakTo(log: Logger): void {
   const at =
     (level: 'debug' | 'info' | 'warn' | 'error') =>
     (message: string, ...rest: unknown[]) =>
@@ -142,9 +155,4 @@ async function shutdown(sdk: NodeSDK, log: Logger): Promise<void> {
 
 function trimmed(url: string): string {
   return url.replace(/\/+$/, '')
-}
-
-function positive(value: string | undefined): number | undefined {
-  const number = Number(value)
-  return number > 0 ? number : undefined
 }

@@ -28,7 +28,15 @@ export const TelemetryOptions = Type.Object(
               minimum: 0,
               maximum: 1,
               description:
-                'Share of the traces that begin here and are kept; traces from outside keep what they say. Default: OTEL_TRACES_SAMPLER, else 1.',
+                'Share of the traces that begin here and are kept; traces from outside keep what they say. Default: OTEL_TRACES_SAMPLER, else 1, within maxPerSecond.',
+            }),
+          ),
+          maxPerSecond: Type.Optional(
+            Type.Integer({
+              minimum: 1,
+              maximum: 1_000_000,
+              description:
+                'Traces that begin in a worker and are kept, per second; what is over is not sampled. Default: 100, or no limit where sampleRatio or OTEL_TRACES_SAMPLER is given.',
             }),
           ),
           activeSpan: Type.Optional(
@@ -45,7 +53,12 @@ export const TelemetryOptions = Type.Object(
       Type.Object(
         {
           prometheus: Type.Optional(
-            Type.Boolean({ default: false, description: 'Offer the Prometheus text format.' }),
+            Type.Boolean({
+              default: false,
+              description:
+                'Measure services for /metrics: messages that went well, those in hand, and durations. All else that ' +
+                'is there is counted and offered in any case.',
+            }),
           ),
           endpoint: Type.Optional({
             ...Url,
@@ -84,16 +97,30 @@ export const TelemetryOptions = Type.Object(
 )
 export type TelemetryOptions = Static<typeof TelemetryOptions>
 
+export interface TraceSettings {
+  endpoint: string | undefined
+  /** Share of the traces that begin here and are kept; undefined: the sampler of the SDK decides. */
+  ratio: number | undefined
+  /** Most traces that begin in a worker and are kept, per second; undefined: no limit. */
+  maxPerSecond: number | undefined
+  activeSpan: boolean
+  /** Spans are made by the SDK in the worker, not by the thread that exports those of all workers: it costs more. */
+  sdkInWorker: boolean
+}
+
 /** What is switched on, with everything decided. Plain data that travels to the workers. */
 export interface TelemetrySettings {
   serviceName: string
-  traces: { endpoint: string | undefined; ratio: number | undefined; activeSpan: boolean } | undefined
+  traces: TraceSettings | undefined
   /** Latencies of services are measured when somebody wants metrics. */
   measure: boolean
-  prometheus: boolean
   otlpMetrics: { endpoint: string | undefined; intervalMs: number | undefined } | undefined
   logs: { level: string | undefined; pretty: boolean | undefined }
 }
+
+/** Enough to see what goes on, and at no rate of messages more than a few percent of a core. */
+const DEFAULT_MAX_PER_SECOND = 100
+const SPAN_LIMIT = /^OTEL_(SPAN|ATTRIBUTE|EVENT|LINK)_.*LIMIT$/
 
 type Env = Readonly<Record<string, string | undefined>>
 
@@ -107,18 +134,21 @@ export function telemetrySettings(
   const disabled = env.OTEL_SDK_DISABLED?.trim().toLowerCase() === 'true'
   const tracing = !disabled && (traces.enabled ?? wanted(traces.endpoint, 'TRACES', env))
   const exporting = !disabled && wanted(metrics.endpoint, 'METRICS', env)
-  const prometheus = metrics.prometheus ?? false
+  const activeSpan = traces.activeSpan ?? false
+  const ratio = traces.sampleRatio ?? ratioOf(env)
+  const isRateGiven = traces.sampleRatio !== undefined || Boolean(env.OTEL_TRACES_SAMPLER?.trim())
   return {
     serviceName: env.OTEL_SERVICE_NAME || serviceName,
     traces: tracing
       ? {
           endpoint: traces.endpoint,
-          ratio: traces.sampleRatio ?? ratioOf(env),
-          activeSpan: traces.activeSpan ?? false,
+          ratio,
+          maxPerSecond: traces.maxPerSecond ?? (isRateGiven ? undefined : DEFAULT_MAX_PER_SECOND),
+          activeSpan,
+          sdkInWorker: activeSpan || ratio === undefined || needsSdk(traces.endpoint, env),
         }
       : undefined,
-    measure: prometheus || exporting,
-    prometheus,
+    measure: metrics.prometheus === true || exporting,
     otlpMetrics: exporting ? { endpoint: metrics.endpoint, intervalMs: metrics.intervalMs } : undefined,
     logs: { level: logs.level, pretty: logs.pretty },
   }
@@ -146,4 +176,20 @@ function ratioOf(env: Env): number | undefined {
     default:
       return undefined
   }
+}
+
+/** Whether the environment asks for an exporter, a resource or limits that only the whole SDK knows. */
+function needsSdk(endpoint: string | undefined, env: Env): boolean {
+  if (env.OTEL_NODE_RESOURCE_DETECTORS) return true
+  if (Object.keys(env).some(name => SPAN_LIMIT.test(name))) return true
+  if (endpoint !== undefined) return false
+  if ((env.OTEL_TRACES_EXPORTER?.trim() || 'otlp') !== 'otlp') return true
+  const protocol = env.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? env.OTEL_EXPORTER_OTLP_PROTOCOL
+  return protocol?.trim() === 'grpc'
+}
+
+/** A number above 0 of an environment variable; undefined for anything else. */
+export function positive(value: string | undefined): number | undefined {
+  const number = Number(value)
+  return number > 0 ? number : undefined
 }

@@ -40,6 +40,18 @@ test('snapshots of several workers make one text with each family once', () => {
   assert.ok(families.has('signalbox_event_loop_delay_seconds'))
 })
 
+test('of services that are not measured there are failures, and no zeros that nobody counted', () => {
+  const service = new Meter('service', 'a', undefined)
+  service.fail('SIGNALBOX_CONFLICT')
+  const families = readExposition(prometheusText([snapshot('0', [service])]))
+  assert.deepEqual(
+    families.get('signalbox_service_messages_total')!.samples.map(({ labels }) => labels.outcome),
+    ['SIGNALBOX_CONFLICT'],
+  )
+  assert.ok(!families.has('signalbox_service_active'))
+  assert.ok(!families.has('signalbox_service_duration_seconds'))
+})
+
 test('labels with quotes, backslashes and line ends come back as they were', () => {
   const name = 'say "hi"\\ \n and\\n go'
   const families = readExposition(prometheusText([snapshot('0', [used('service', name, [undefined])])]))

@@ -4,6 +4,8 @@ import v8 from 'node:v8'
 import { baseOf } from '../actor/address.ts'
 import type { ActorSystem } from '../actor/system.ts'
 import { type MeterSnapshot, meterSnapshots } from './meters.ts'
+import type { TraceCounts } from './root-sampler.ts'
+import type { SpanCounts } from './span-outbox.ts'
 
 export interface ActorSnapshot {
   /** Address without key; actors that share it are counted together. */
@@ -30,6 +32,13 @@ export interface RuntimeSnapshot {
   externalBytes: number
 }
 
+/** Of a thread that traces. */
+export interface TraceSnapshot {
+  roots: TraceCounts
+  /** Undefined where the SDK of OpenTelemetry has them. */
+  spans: SpanCounts | undefined
+}
+
 /** Of the node itself. */
 export interface NodeSnapshot {
   replaced: number
@@ -51,6 +60,7 @@ export interface MetricsSnapshot {
   meters: MeterSnapshot[]
   actors: ActorSnapshot[]
   deadLetters: number | undefined
+  traces: TraceSnapshot | undefined
   runtime: RuntimeSnapshot
   host: NodeSnapshot | undefined
 }
@@ -105,7 +115,12 @@ class RuntimeWatch {
 let runtime: RuntimeWatch | undefined
 
 /** The snapshot of this thread. The event loop is watched from the first one on. */
-export function takeSnapshot(node: string, worker: string, system?: ActorSystem): MetricsSnapshot {
+export function takeSnapshot(
+  node: string,
+  worker: string,
+  system?: ActorSystem,
+  traces?: TraceSnapshot,
+): MetricsSnapshot {
   runtime ??= new RuntimeWatch()
   return {
     node,
@@ -115,6 +130,7 @@ export function takeSnapshot(node: string, worker: string, system?: ActorSystem)
     meters: meterSnapshots(),
     actors: system ? actorsOf(system) : [],
     deadLetters: system?.deadLetters,
+    traces,
     runtime: runtime.look(),
     host: undefined,
   }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { joinTrace, splitTrace, traceHeaders } from './trace-context.ts'
+import { isSampled, joinTrace, splitTrace, traceHeaders } from './trace-context.ts'
 
 const PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
 
@@ -36,4 +36,13 @@ test('what is no trace context is passed over', () => {
   assert.equal(joinTrace(PARENT, 'a'.repeat(600)), PARENT)
   assert.equal(traceHeaders('hostile\r\nx: y'), undefined)
   assert.equal(splitTrace('nonsense'), undefined)
+})
+
+test('the flag of a trace is read from its last digit, and nothing too short is sampled', () => {
+  for (let flags = 0; flags < 256; flags++) {
+    const trace = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-${flags.toString(16).padStart(2, '0')}`
+    assert.equal(isSampled(trace), (flags & 1) === 1, trace)
+    assert.equal(isSampled(`${trace} k=v`), (flags & 1) === 1)
+    assert.equal(isSampled(trace.slice(0, -1)), false)
+  }
 })

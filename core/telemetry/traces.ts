@@ -1,6 +1,6 @@
 /**
- * Spans of the bus, made with OpenTelemetry. Context is handed on with the message (`context.trace`), not through
- * AsyncLocalStorage. Loaded only where traces are switched on.
+ * Spans of the bus, made with OpenTelemetry's SDK in the same thread: where other instrumentation is to see them, or the
+ * environment asks for what only the SDK can do (see `options.ts`). Context is handed on with the message (`context.trace`), not through AsyncLocalStorage.
  *
  * One message makes one trace: `channel receive`, below it `service handle` for each service, below that `invoke`
  * for each call on a connection. Attributes follow OpenTelemetry's semantic conventions.
@@ -22,13 +22,18 @@ import type { SignalboxError } from '../errors.ts'
 import type { Inbound } from '../transport.ts'
 import type { BusSpan, BusTracer } from './bus-tracer.ts'
 import type { ConnectionCall } from './observe.ts'
+import type { RootSampler } from './root-sampler.ts'
+import { connectionAttributes, destinationOf, isHttp, text } from './span-attributes.ts'
 import { splitTrace } from './trace-context.ts'
+import { UnsampledRoot } from './unsampled-root.ts'
 
 const SAMPLED = 1
 
 export interface TracerSettings {
-  /** Share of traces that begin here and are kept; undefined: the sampler of the SDK decides. */
-  ratio: number | undefined
+  /** Decides on traces that begin here. */
+  sampler: RootSampler
+  /** The sampler of the SDK decides on what came in, too. */
+  sdkSampler: boolean
   /** Makes the span of a service the active one while it runs, for other instrumentation. */
   activeSpan: boolean
 }
@@ -45,27 +50,27 @@ export class OpenTelemetryTracer implements BusTracer {
   channel(name: string, transport: string, message: Inbound, cid: string, trace: string | undefined) {
     const parent = this.#parentOf(trace)
     if (parent === undefined) return this.#unsampled(trace)
-    const isHttp = typeof message.attributes.method === 'string'
-    const attributes = isHttp ? httpServer(message) : messagingConsumer(name, transport, message, cid)
+    const http = isHttp(message)
+    const attributes = http ? httpServer(message) : messagingConsumer(name, transport, message, cid)
     attributes['signalbox.channel'] = name
     attributes['signalbox.transport'] = transport
     attributes['signalbox.cid'] = cid
     return this.#start(
       `channel receive ${name}`,
-      isHttp ? SpanKind.SERVER : SpanKind.CONSUMER,
+      http ? SpanKind.SERVER : SpanKind.CONSUMER,
       attributes,
       parent,
     )
   }
 
-  service(name: string, cid: string, trace: string | undefined) {
+  service(name: string, about: { readonly cid: string }, trace: string | undefined) {
     const parent = this.#parentOf(trace)
     if (parent === undefined) return this.#unsampled(trace)
     const attributes = {
       'rpc.system': 'signalbox',
       'rpc.service': name,
       'rpc.method': 'handle',
-      'signalbox.cid': cid,
+      'signalbox.cid': about.cid,
     }
     return this.#start(`service handle ${name}`, SpanKind.INTERNAL, attributes, parent)
   }
@@ -74,17 +79,8 @@ export class OpenTelemetryTracer implements BusTracer {
     const parent = this.#parentOf(call.trace)
     if (parent === undefined) return this.#unsampled(call.trace)
     const attributes: Attributes = {
-      'signalbox.connection': name,
-      'signalbox.transport': transport,
-      'signalbox.operation': call.operation,
+      ...connectionAttributes(name, transport, call.operation, call.kind, call.endpoint),
       ...(call.cid !== undefined && { 'signalbox.cid': call.cid }),
-      ...serverOf(call.endpoint),
-      ...(call.kind === 'producer' && {
-        'messaging.system': transport,
-        'messaging.operation.name': call.operation,
-        'messaging.operation.type': 'send',
-        'messaging.destination.name': name,
-      }),
     }
     const kind = call.kind === 'client' ? SpanKind.CLIENT : SpanKind.PRODUCER
     return this.#start(`invoke ${name}`, kind, attributes, parent)
@@ -92,10 +88,10 @@ export class OpenTelemetryTracer implements BusTracer {
 
   /** The context to start a span in; undefined when there is to be none. */
   #parentOf(trace: string | undefined): Context | undefined {
-    const { ratio } = this.#settings
+    const { sampler, sdkSampler } = this.#settings
     const parts = splitTrace(trace)
-    if (parts === undefined) return ratio === undefined || Math.random() < ratio ? ROOT_CONTEXT : undefined
-    if (ratio !== undefined && (parts.flags & SAMPLED) === 0) return undefined
+    if (parts === undefined) return sampler.decide() ? ROOT_CONTEXT : undefined
+    if (!sdkSampler && (parts.flags & SAMPLED) === 0) return undefined
     const parent: SpanContext = {
       traceId: parts.traceId,
       spanId: parts.spanId,
@@ -120,23 +116,20 @@ export class OpenTelemetryTracer implements BusTracer {
 class SampledSpan implements BusSpan {
   readonly #span: Span
   readonly #kind: SpanKind
-  readonly #activeSpan: boolean
+  readonly within: BusSpan['within']
 
   constructor(span: Span, kind: SpanKind, activeSpan: boolean) {
     this.#span = span
     this.#kind = kind
-    this.#activeSpan = activeSpan
+    this.within = activeSpan
+      ? handle => activeContext.with(api.setSpan(ROOT_CONTEXT, span), handle)
+      : undefined
   }
 
   get trace(): string {
     const { traceId, spanId, traceFlags, traceState } = this.#span.spanContext()
     const head = `00-${traceId}-${spanId}-0${traceFlags & SAMPLED}`
     return traceState === undefined ? head : `${head} ${traceState.serialize()}`
-  }
-
-  within<T>(handle: () => T): T {
-    if (!this.#activeSpan) return handle()
-    return activeContext.with(api.setSpan(ROOT_CONTEXT, this.#span), handle)
   }
 
   end(error: SignalboxError | undefined, status: number | undefined): void {
@@ -154,27 +147,6 @@ class SampledSpan implements BusSpan {
   }
 }
 
-/** A trace that is not kept; it has ids only when something follows. */
-class UnsampledRoot implements BusSpan {
-  #trace: string | undefined
-
-  get trace(): string {
-    this.#trace ??= `00-${hex()}${hex()}${hex()}${hex()}-${hex()}${hex()}-00`
-    return this.#trace
-  }
-
-  within<T>(handle: () => T): T {
-    return handle()
-  }
-
-  end(): void {}
-}
-
-/** Eight random digits, never all zeros; ids of traces are no secrets. */
-function hex(): string {
-  return ((Math.random() * 0x80000000 + 0x80000000) >>> 0).toString(16)
-}
-
 function httpServer({ attributes, headers }: Inbound): Attributes {
   const { method, path, route, remoteAddress } = attributes
   return {
@@ -187,24 +159,12 @@ function httpServer({ attributes, headers }: Inbound): Attributes {
 }
 
 function messagingConsumer(name: string, transport: string, message: Inbound, cid: string): Attributes {
-  const { queue, topic, destination } = message.attributes
   return {
     'messaging.system': transport,
     'messaging.operation.name': 'receive',
     'messaging.operation.type': 'process',
-    'messaging.destination.name': text(queue ?? topic ?? destination ?? name),
+    'messaging.destination.name': destinationOf(message, name),
     'messaging.message.conversation_id': cid,
     ...(message.bytes !== undefined && { 'messaging.message.body.size': message.bytes }),
   }
-}
-
-function serverOf(endpoint: string): Attributes {
-  const url = URL.parse(endpoint)
-  if (!url?.hostname) return {}
-  return { 'server.address': url.hostname, ...(url.port !== '' && { 'server.port': Number(url.port) }) }
-}
-
-/** What comes from outside may be long. */
-function text(value: unknown): string {
-  return String(value).slice(0, 1_024)
 }

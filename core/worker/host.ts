@@ -8,6 +8,7 @@ import { type Place, placeOf } from '../router/place.ts'
 import type { Router } from '../router/router.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { TelemetrySettings } from '../telemetry/options.ts'
+import { SpanExport } from '../telemetry/span-export.ts'
 import type { CpuPool } from './cpu-pool.ts'
 import { HostedWorker } from './hosted-worker.ts'
 import { keepLoopsInterruptible } from './interruptible.ts'
@@ -89,6 +90,8 @@ export class WorkerHost {
   readonly #readyAt = new Map<number, number>()
   /** Workers in a row that died before they were ready or soon after, by slot. */
   readonly #earlyDeaths = new Map<number, number>()
+  /** Exports the spans of the workers; undefined where none are made, or each worker exports its own. */
+  readonly #spans: SpanExport | undefined
   #state: 'starting' | 'running' | 'stopped' = 'starting'
   #target = 0
   #watch: Timer | undefined
@@ -106,6 +109,10 @@ export class WorkerHost {
     this.#startMs = options.limits?.startMs ?? 30_000
     this.#stableMs = options.limits?.stableMs ?? DEFAULT_STABLE_MS
     this.#externalBytes = (options.limits?.externalMb ?? 1_024) * MEBIBYTE
+    const { telemetry: settings, nodeId: node } = options
+    if (settings?.traces && !settings.traces.sdkInWorker) {
+      this.#spans = new SpanExport({ node, settings }, this.#log, () => this.#exportSpans(this.all))
+    }
   }
 
   /** Starts the first workers. Rejects with SIGNALBOX_WORKER_START when one does not start; then call {@link stop}. */
@@ -199,6 +206,7 @@ export class WorkerHost {
     await Promise.all(this.workers.map(worker => worker.end(this.#clock)))
     await Promise.all(this.all.map(worker => worker.end(this.#clock)))
     await this.#scaling
+    await this.#spans?.stop()
   }
 
   async #roll(config: unknown): Promise<void> {
@@ -265,6 +273,7 @@ export class WorkerHost {
       log: this.#log,
       onReady: slot === KEEPER_SLOT ? undefined : this.#options.onReady,
     })
+    this.#exportSpans([worker])
     for (const other of this.all) {
       if (other.state === 'gone') continue
       const channel = new MessageChannel()
@@ -281,6 +290,13 @@ export class WorkerHost {
       () => this.#readyAt.delete(slot),
     )
     return worker
+  }
+
+  #exportSpans(workers: readonly HostedWorker[]): void {
+    for (const worker of workers) {
+      const port = this.#spans?.connect(String(worker.slot))
+      if (port) worker.post({ type: 'spans', port }, [port])
+    }
   }
 
   #gone(worker: HostedWorker, error: SignalboxError): void {

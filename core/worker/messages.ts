@@ -32,6 +32,8 @@ export type ToWorker =
   | { type: 'peer'; place: Place; port: MessagePort }
   | { type: 'lost'; place: Place; error: WireError }
   | { type: 'directory'; change: DirectoryChange }
+  /** Where its spans go from now on. */
+  | { type: 'spans'; port: MessagePort }
   /** Start or stop the one actor of this address in the cluster. */
   | { type: 'activate'; address: Address }
   | { type: 'deactivate'; address: Address }

@@ -6,7 +6,7 @@ import { ActorSystem } from '../actor/system.ts'
 import { fromWire, SignalboxError, toSignalboxError } from '../errors.ts'
 import { RouterPipes } from '../router/router-pipe.ts'
 import { createLogger } from '../telemetry/log.ts'
-import { startWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
+import { exportSpansTo, startWorkerTelemetry } from '../telemetry/worker-telemetry.ts'
 import { ControlPort } from './control-port.ts'
 import type { ToWorker, WorkerInit } from './messages.ts'
 import { type BootModule, WorkerContext, type WorkerHooks } from './worker-context.ts'
@@ -60,6 +60,9 @@ async function receive(message: ToWorker): Promise<void> {
   switch (message.type) {
     case 'peer':
       router.connect(message.place, message.port)
+      return
+    case 'spans':
+      exportSpansTo(message.port)
       return
     case 'lost':
       router.lost(message.place, fromWire(message.error))

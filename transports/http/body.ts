@@ -1,11 +1,12 @@
 /** Request bodies: collected within limits, decompressed within limits, read by their media type. */
-import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import { parse as parseContentType } from 'content-type'
 import { SignalboxError } from '../../core/errors.ts'
-import { type BodyFormat, formatOf, parseBody } from '../../core/message/formats.ts'
+import { charsetOf, decodeAll } from '../../core/message/charset.ts'
+import { type BodyFormat, codecOf, formatOf, parseBody } from '../../core/message/formats.ts'
+import { Type } from '../../core/schema.ts'
 import { BodyGuard, type BodySpeed } from './watchdog.ts'
 
 /** What a Content-Type header says. */
@@ -208,28 +209,21 @@ export function bodyType(header: string | undefined): BodyType {
 export function readBody(format: string, type: BodyType, bytes: Buffer, maxDepth: number): unknown {
   const chosen = format === 'auto' ? type.format : format === 'raw' ? undefined : (format as BodyFormat)
   if (chosen === undefined) return bytes
-  const utf8 = type.charset === undefined || type.charset === 'utf-8' || type.charset === 'utf8'
+  const { charset } = type
+  const utf8 = charset === undefined || charset === 'utf-8' || charset === 'utf8'
   // XML says its encoding itself; its parser knows better than the header.
   if (utf8 || chosen === 'xml' || chosen === 'msgpack') return parseBody(chosen, bytes, { maxDepth })
-  const text = decodeText(bytes, type.charset!)
-  return chosen === 'text' ? text : parseBody(chosen, Buffer.from(text), { maxDepth })
+  if (takesCharset(chosen)) return parseBody(chosen, bytes, { maxDepth }, { charset })
+  return parseBody(chosen, Buffer.from(decodeAll(bytes, charsetOf(charset), 'the body')), { maxDepth })
 }
 
-function decodeText(bytes: Buffer, charset: string): string {
-  if (charset === 'us-ascii' && isUtf8(bytes)) return bytes.toString()
-  let decoder: InstanceType<typeof TextDecoder>
-  try {
-    decoder = new TextDecoder(charset, { fatal: true })
-  } catch (error) {
-    throw new SignalboxError(
-      'SIGNALBOX_FORMAT_UNSUPPORTED',
-      `the character set ${JSON.stringify(charset)} is not known`,
-      { cause: error },
-    )
-  }
-  try {
-    return decoder.decode(bytes)
-  } catch (error) {
-    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', `the text is not valid ${charset}`, { cause: error })
-  }
+/** Whether a body that is read in this format has texts for values, whatever they stand for. */
+export function isForm(format: string, type: BodyType): boolean {
+  return (format === 'auto' ? type.format : format) === 'form'
+}
+
+/** Whether a format is text that can be in any character set. */
+export function takesCharset(format: BodyFormat): boolean {
+  const { options } = codecOf(format)
+  return options !== undefined && Type.IsObject(options) && 'charset' in options.properties
 }

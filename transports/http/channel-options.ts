@@ -66,7 +66,11 @@ export const RouteOptions = Type.Object(
       [
         Type.Literal('auto'),
         Type.Literal('json'),
+        Type.Literal('jsonl'),
         Type.Literal('xml'),
+        Type.Literal('yaml'),
+        Type.Literal('csv'),
+        Type.Literal('tsv'),
         Type.Literal('form'),
         Type.Literal('text'),
         Type.Literal('msgpack'),

@@ -11,6 +11,7 @@ import {
   contentDecoder,
   decompress,
   hasBody,
+  isForm,
   readBody,
 } from './body.ts'
 import type { HttpChannelSettings } from './channel-options.ts'
@@ -90,14 +91,14 @@ export class HttpHandler {
       // Before anything is awaited: what follows on the connection has perhaps been read already.
       if (request.httpVersionMajor !== 1) throw versionNotSupported()
       checkHost(request, headers.host)
-      checkTransferEncoding(headers['transfer-encoding'])
+      checkTransferEncoding(request, headers['transfer-encoding'])
       if (this.#inFlight > this.#options.maxInFlight) throw overloaded(this.#options.maxInFlight)
       const match = this.#routes.find(request.method!, request.url!, headers)
       route = match?.route
       if (route === undefined) return this.#answerWithoutRoute(request, response, match, cid)
       const inbound = new HttpInbound(request, response, route, match!, cid)
       if (hasBody(headers)) files = await this.#read(inbound, request, response, route, expectsContinue)
-      if (inbound.payload === undefined && route.parametersAsPayload) inbound.payload = parameters(match!)
+      if (inbound.payload === undefined && route.parametersAsPayload) takeParameters(inbound, match!)
       this.#responder.checkAcceptable(request, route)
       const outbound: Outbound = await this.#receive(inbound)
       const pending = this.#responder.answer(request, response, route, outbound, cid)
@@ -134,6 +135,7 @@ export class HttpHandler {
     if (encoding !== undefined)
       bytes = await decompress(bytes, encoding, route.maxBodyBytes, maxInflationRatio)
     inbound.payload = readBody(route.format, type, bytes, maxJsonDepth)
+    if (isForm(route.format, type)) inbound.textAt = ''
     return undefined
   }
 
@@ -154,6 +156,7 @@ export class HttpHandler {
     const reader = new MultipartReader(request, limits, route.maxBodyBytes, this.#uploads, this.#speed)
     const payload = await reader.read(source, inbound.headers)
     inbound.payload = payload
+    inbound.textAt = '/fields'
     inbound.bytes = reader.bytes
     return payload.files
   }
@@ -204,11 +207,16 @@ function normalize(request: IncomingMessage): Record<string, string> {
   return request.headers as Record<string, string>
 }
 
-/** Query and path parameters as one object; the path wins. */
-function parameters(match: Match): Record<string, unknown> | undefined {
-  for (const _ in match.params) return { ...match.query, ...match.params }
-  for (const _ in match.query) return { ...match.query }
-  return undefined
+/** Query and path parameters as one object, if there are any; the path wins. */
+function takeParameters(inbound: HttpInbound, { params, query }: Match): void {
+  if (isEmpty(params) && isEmpty(query)) return
+  inbound.payload = { ...query, ...params }
+  inbound.textAt = ''
+}
+
+function isEmpty(values: object): boolean {
+  for (const _ in values) return false
+  return true
 }
 
 // RFC 3986, 3.2: what a host and a port are written with.
@@ -231,8 +239,13 @@ function badHost(message: string): SignalboxError {
 }
 
 /** A body whose end is not certain is how requests are smuggled (RFC 9112, 6.1 and 11.2). */
-function checkTransferEncoding(value: string | undefined): void {
-  if (value === undefined || value.toLowerCase() === 'chunked') return
+function checkTransferEncoding({ httpVersionMinor }: IncomingMessage, value: string | undefined): void {
+  if (value === undefined) return
+  if (httpVersionMinor === 0) {
+    const message = 'HTTP/1.0 knows no Transfer-Encoding: where this body ends is not certain'
+    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', message, { details: { endsConnection: true } })
+  }
+  if (value.toLowerCase() === 'chunked') return
   throw new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', 'the only transfer encoding accepted is chunked', {
     status: 501,
   })

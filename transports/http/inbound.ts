@@ -20,6 +20,7 @@ export interface ClientCertificate {
 
 export class HttpInbound implements Inbound {
   payload: unknown
+  textAt?: string
   headers: Record<string, string>
   attributes: Record<string, unknown>
   cid: string

@@ -240,12 +240,33 @@ const CLIENT_ERRORS: Record<string, string> = {
   ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
 }
 
-/** What is not HTTP gets a short answer, unless another answer is already on its way, and the connection ends. */
+/** A socket with the answer that is being written to it, which Node keeps there. */
+type AnsweringSocket = Socket & { _httpMessage?: ServerResponse | null }
+
+/** Connections on which something came that is not HTTP; nothing more on them is read. */
+const broken = new WeakSet<Socket>()
+
+/** What is not HTTP gets a short answer, after those that are owed already, and the connection ends. */
 function onClientError(error: NodeJS.ErrnoException, duplex: unknown): void {
-  const socket = duplex as Socket & { _httpMessage?: ServerResponse | null }
+  const socket = duplex as AnsweringSocket
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  if (socket._httpMessage?.headersSent) return void socket.destroySoon()
-  const status = CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request'
+  if (broken.has(socket)) return
+  broken.add(socket)
+  endAfterAnswers(socket, CLIENT_ERRORS[error.code ?? ''] ?? '400 Bad Request')
+}
+
+/** Requests that came whole before it have their answers first, in order (RFC 9112, section 9.3.2). */
+function endAfterAnswers(socket: AnsweringSocket, status: string): void {
+  const current = socket._httpMessage
+  // Node's own listener comes before this one, and makes the next answer the current one.
+  if (current?.req.complete) current.once('finish', () => endAfterAnswers(socket, status))
+  else if (!socket.writable) socket.destroySoon()
+  // It is the body of this request that is broken, and its answer cannot be completed.
+  else if (current?.headersSent) socket.destroySoon()
+  else refuse(socket, status)
+}
+
+function refuse(socket: Socket, status: string): void {
   const body = JSON.stringify({
     type: 'about:blank',
     title: status.slice(4),

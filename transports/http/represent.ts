@@ -5,6 +5,7 @@ import zlib from 'node:zlib'
 import Negotiator from 'negotiator'
 import { SignalboxError } from '../../core/errors.ts'
 import { type BodyFormat, buildBody, formatOf } from '../../core/message/formats.ts'
+import { bodyType, takesCharset } from './body.ts'
 import type { HttpChannelSettings } from './channel-options.ts'
 
 /** A body with its media type. */
@@ -88,7 +89,12 @@ function writesData(format: BodyFormat | undefined, payload: unknown): format is
 
 function build(payload: unknown, contentType: string): string | Buffer {
   const format = formatOf(contentType.split(';', 1)[0]!.trim())
-  if (writesData(format, payload)) return buildBody(format, payload)
+  if (writesData(format, payload)) {
+    const charset = bodyType(contentType).charset
+    return takesCharset(format) && charset
+      ? buildBody(format, payload, { charset })
+      : buildBody(format, payload)
+  }
   throw new SignalboxError(
     'SIGNALBOX_ANSWER_INVALID',
     `data cannot be written as ${contentType}: return a string or a Buffer`,

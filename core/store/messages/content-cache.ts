@@ -8,10 +8,6 @@ export class ContentCache {
     this.#maxBytes = maxBytes
   }
 
-  has(seq: number): boolean {
-    return this.#records.has(seq)
-  }
-
   get(seq: number): Buffer | undefined {
     return this.#records.get(seq)
   }

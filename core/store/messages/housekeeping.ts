@@ -3,21 +3,33 @@
  * those again at the end, when less than half of the journal is of use.
  */
 import { type SignalboxError, toSignalboxError } from '../../errors.ts'
-import type { Journal, Segment } from '../journal.ts'
+import type { Journal, Position, Segment } from '../journal.ts'
 import type { LogState } from './log-state.ts'
-import { RECORD, readMessage, writeMessage, writeStep } from './record.ts'
+import type { Window } from './recent-ids.ts'
+import { RECORD, readMessage, type SubscriptionSnapshot, writeMessage, writeStep } from './record.ts'
+import type { Subscription } from './subscription.ts'
 import type { Writer } from './writer.ts'
 
 export interface HousekeepingOptions {
   journal: Journal
   state: LogState
   writer: Writer
+  /** How long ids are remembered. */
+  window: () => Window
   onError: (error: SignalboxError) => void
+  /** Called when it has ended: {@link Housekeeping.nextTime} may be another. */
+  ended: () => void
 }
 
 /** Messages that are written again at once; nobody else writes meanwhile. */
 const COPY_BATCH = 256
 const COPY_BYTES = 4 * 1024 * 1024
+/** Pause after it failed. */
+const RETRY_MS = 1_000
+/** Ranges in one record of a snapshot. */
+const RANGES_EACH = 50_000
+
+type Append = (records: Buffer[]) => Promise<Position[]>
 
 export class Housekeeping {
   readonly #options: HousekeepingOptions
@@ -25,6 +37,8 @@ export class Housekeeping {
   /** Bytes let go since the last look. */
   #released = 0
   #segments = 0
+  /** When to look again whatever else happens, monotonic. */
+  #lookAt: number | undefined
 
   constructor(options: HousekeepingOptions) {
     this.#options = options
@@ -35,19 +49,34 @@ export class Housekeeping {
     this.#released += bytes
   }
 
+  /** When {@link look} has something to do though nothing happens; monotonic. */
+  get nextTime(): number | undefined {
+    return this.#running ? undefined : this.#lookAt
+  }
+
   /** Begins to clean up when it may be worth it. */
   look(): void {
     if (this.#running) return
-    const segments = this.#options.journal.segments()
-    if (segments.length < 2) return
+    const { journal, state, onError } = this.#options
+    const segments = journal.segments()
+    if (segments.length < 2) {
+      this.#lookAt = undefined
+      return
+    }
     const half = (segments[0]!.to - segments[0]!.from) / 2
-    if (segments.length === this.#segments && this.#released < half) return
+    const due = this.#lookAt !== undefined && this.#lookAt <= state.now()
+    if (!due && segments.length === this.#segments && this.#released < half) return
     this.#segments = segments.length
     this.#released = 0
+    this.#lookAt = undefined
     this.#running = this.#clean()
-      .catch(error => this.#options.onError(toSignalboxError(error, 'SIGNALBOX_STORE_UNAVAILABLE')))
+      .catch(error => {
+        this.#lookAt = state.now() + RETRY_MS
+        onError(toSignalboxError(error, 'SIGNALBOX_STORE_UNAVAILABLE'))
+      })
       .finally(() => {
         this.#running = undefined
+        this.#options.ended()
       })
   }
 
@@ -58,15 +87,20 @@ export class Housekeeping {
   async #clean(): Promise<void> {
     const { journal, state, writer } = this.#options
     state.trimLanes()
+    state.ids.trim(state.now(), this.#options.window())
     const all = journal.segments()
     // What is written now may still go into the last one, and what is not applied yet is not known to be of no use.
     const full = all.slice(0, -1).filter(({ to }) => to <= writer.applied)
     const live = this.#liveBytes(full)
     let total = all.reduce((sum, { bytes }) => sum + bytes, 0)
-    const useful = state.table.bytes
+    let useful = state.table.bytes
+    for (const { dead } of state.subs.values()) for (const { bytes } of dead.values()) useful += bytes
     let before = 0
     for (const segment of full) {
-      if (this.#remembered(segment)) break
+      if (this.#remembered(segment)) {
+        this.#lookAt = state.ids.oldestAt! + this.#options.window().dedupWindowMs
+        break
+      }
       if (live.get(segment.from)! > 0) {
         if (total < 2 * useful + segment.bytes) break
         await this.#copy(segment)
@@ -94,59 +128,92 @@ export class Housekeeping {
       if (segment) live.set(segment.from, live.get(segment.from)! + bytes)
     }
     for (const seq of state.table.seqs()) add(state.table.position(seq), state.table.bytesOf(seq))
-    for (const { dead } of state.subs.values()) for (const { position } of dead.values()) add(position, 1)
+    for (const { dead } of state.subs.values())
+      for (const { position, bytes } of dead.values()) add(position, bytes)
     return live
   }
 
   /** Writes everything of a segment that is still needed again, at the end. */
   async #copy(segment: Segment): Promise<void> {
-    const { state, journal, writer } = this.#options
+    const { state, writer } = this.#options
     const inside = (position: number) => position >= segment.from && position < segment.to
     const seqs = [...state.table.seqs()].filter(seq => inside(state.table.position(seq)))
     while (seqs.length > 0) {
-      await writer.exclusive(async append => {
-        const batch = takeBatch(seqs, seq => state.table.bytesOf(seq)).filter(
-          seq => state.table.has(seq) && inside(state.table.position(seq)),
+      await writer.exclusive(append => {
+        const batch = takeBatch(seqs, seq =>
+          state.table.has(seq) && inside(state.table.position(seq)) ? state.table.bytesOf(seq) : undefined,
         )
-        if (batch.length === 0) return
-        const records = await journal.read(batch.map(seq => state.table.position(seq)))
-        const copies = records.map(record => writeMessage(RECORD.copy, readMessage(record)))
-        const positions = await append(copies)
-        batch.forEach((seq, i) => {
-          state.moved(seq, positions[i]!, copies[i]!.length)
-        })
+        return this.#copyMessages(batch, append)
       })
     }
     for (const sub of state.subs.values()) {
       const dead = [...sub.dead].filter(([, { position }]) => inside(position)).map(([seq]) => seq)
       while (dead.length > 0) {
-        await writer.exclusive(async append => {
-          const batch = dead.splice(0, COPY_BATCH).filter(seq => sub.dead.has(seq))
-          if (batch.length === 0) return
-          const records = await journal.read(batch.map(seq => sub.dead.get(seq)!.position))
-          const positions = await append(records)
-          batch.forEach((seq, i) => {
-            sub.dead.get(seq)!.position = positions[i]!
-          })
+        await writer.exclusive(append => {
+          const batch = takeBatch(dead, seq => (state.isCurrent(sub) ? sub.dead.get(seq)?.bytes : undefined))
+          return this.#copyFailures(sub, batch, append)
         })
       }
     }
+  }
+
+  async #copyMessages(batch: readonly number[], append: Append): Promise<void> {
+    if (batch.length === 0) return
+    const { state, journal } = this.#options
+    const records = await journal.read(batch.map(seq => state.table.position(seq)))
+    const copies = records.map(record => writeMessage(RECORD.copy, readMessage(record)))
+    const positions = await append(copies)
+    batch.forEach((seq, i) => {
+      state.moved(seq, positions[i]!, copies[i]!.length)
+    })
+  }
+
+  async #copyFailures(sub: Subscription, batch: readonly number[], append: Append): Promise<void> {
+    if (batch.length === 0) return
+    const records = await this.#options.journal.read(batch.map(seq => sub.dead.get(seq)!.position))
+    const positions = await append(records)
+    batch.forEach((seq, i) => {
+      const dead = sub.dead.get(seq)
+      if (dead) dead.position = positions[i]!
+    })
   }
 
   async #snapshot(): Promise<void> {
     const { state, writer } = this.#options
     await writer.exclusive(append => {
       const subs = Array.from(state.subs.values(), sub => state.snapshotOf(sub))
-      return append([writeStep(RECORD.snapshot, { nextSeq: state.nextSeq, subs })])
+      return append(snapshotRecords(state.nextSeq, subs))
     })
   }
 }
 
-function takeBatch(seqs: number[], bytesOf: (seq: number) => number): number[] {
+/** A snapshot, in records that are not too large. */
+function snapshotRecords(nextSeq: number, subs: readonly SubscriptionSnapshot[]): Buffer[] {
+  const more: Buffer[] = []
+  const short = subs.map(snapshot => {
+    const { name, settled } = snapshot
+    for (let i = RANGES_EACH; i < settled.length; i += RANGES_EACH) {
+      more.push(writeStep(RECORD.settled, { sub: name, ranges: settled.slice(i, i + RANGES_EACH) }))
+    }
+    return { ...snapshot, settled: settled.slice(0, RANGES_EACH) }
+  })
+  return [writeStep(RECORD.snapshot, { nextSeq, subs: short }), ...more]
+}
+
+/** The next ones to copy; those without bytes are not wanted any more. */
+function takeBatch(seqs: number[], bytesOf: (seq: number) => number | undefined): number[] {
+  const batch: number[] = []
   let bytes = 0
-  let count = 0
-  while (count < seqs.length && count < COPY_BATCH && bytes < COPY_BYTES) bytes += bytesOf(seqs[count++]!)
-  return seqs.splice(0, count)
+  let looked = 0
+  while (looked < seqs.length && batch.length < COPY_BATCH && bytes < COPY_BYTES) {
+    const seq = seqs[looked++]!
+    const size = bytesOf(seq)
+    if (size === undefined) continue
+    batch.push(seq)
+    bytes += size
+  }
+  seqs.splice(0, looked)
+  return batch
 }
 
 function find(segments: readonly Segment[], position: number): Segment | undefined {

@@ -1,5 +1,5 @@
 /** The messages of a log and who owes what: in memory, changed only by steps that are on disk. No input or output. */
-import type { Clock } from '../../clock.ts'
+import type { Clock, Random } from '../../clock.ts'
 import { IndexTable } from './index-table.ts'
 import {
   DEFAULT_SUBSCRIPTION,
@@ -10,7 +10,7 @@ import {
 } from './message.ts'
 import { Fifo, Lane, TimeHeap } from './queues.ts'
 import { RecentIds } from './recent-ids.ts'
-import { RECORD, type readStep, type SubscriptionSnapshot } from './record.ts'
+import { RECORD, type readStep, type Steps, type SubscriptionSnapshot } from './record.ts'
 import { SeqSet } from './seq-set.ts'
 import { type MessageSource, Subscription } from './subscription.ts'
 
@@ -24,12 +24,16 @@ export class LogState implements MessageSource {
   /** Messages that everyone has settled, in that order. */
   readonly kept = new Fifo()
   nextSeq = 1
+  /** Every message before it is on disk or refused; those from it on are not. */
+  writtenSeq = 1
   /** Messages that somebody has yet to settle. */
   owedMessages = 0
   owedBytes = 0
   readonly #clock: Clock
   /** Subscriptions that are still to come in the journal that is read. */
   readonly #announced = new Map<string, Subscription>()
+  /** Subscriptions that have ended in the journal that is read. */
+  readonly #ended = new Set<string>()
   readonly #keys = new Map<number, string>()
   /** Messages that nobody gets before their time; monotonic. */
   readonly #due = new Map<number, number>()
@@ -39,9 +43,12 @@ export class LogState implements MessageSource {
   /** Messages that are being written. */
   #claimedMessages = 0
   #claimedBytes = 0
+  #leases: number
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, random: Random) {
     this.#clock = clock
+    // Leases of a process that was killed may still be about.
+    this.#leases = Math.floor(random() * LEASE_STARTS) * LEASES_EACH
   }
 
   has(seq: number): boolean {
@@ -50,6 +57,14 @@ export class LogState implements MessageSource {
 
   keyOf(seq: number): string | undefined {
     return this.#keys.size === 0 ? undefined : this.#keys.get(seq)
+  }
+
+  priorityOf(seq: number): number {
+    return this.table.priority(seq)
+  }
+
+  newLease(): number {
+    return ++this.#leases
   }
 
   now(): number {
@@ -95,11 +110,14 @@ export class LogState implements MessageSource {
     this.#claimedBytes += bytes
   }
 
-  publish(message: StoredMessage, position: number, bytes: number): void {
-    this.#insert(message, position, bytes)
-    const { seq, id } = message
-    if (id !== undefined) this.ids.place(id, position)
+  /** `since`: when it was published, monotonic. */
+  publish(message: StoredMessage, position: number, bytes: number, since: number): void {
+    const { seq, id, publishedAt } = message
+    this.#insert(message, position, bytes, wall => since + wall - publishedAt)
+    this.writtenSeq = Math.max(this.writtenSeq, seq + 1)
+    if (id !== undefined) this.ids.place(id, seq, position)
     for (const sub of this.subs.values()) {
+      if (seq < sub.startSeq) continue
       if (sub.matches(message.headers)) this.#owe(sub, seq)
       else sub.settled.add(seq)
     }
@@ -128,6 +146,7 @@ export class LogState implements MessageSource {
 
   /** Gives the messages that nobody owes any more. */
   unsubscribe(sub: Subscription): number[] {
+    if (!this.isCurrent(sub)) return []
     this.subs.delete(sub.name)
     const released: number[] = []
     for (const seq of this.table.seqs(sub.startSeq)) {
@@ -157,9 +176,9 @@ export class LogState implements MessageSource {
     const notWanted = new SeqSet()
     notWanted.addRanges(skip)
     for (const seq of this.table.seqs()) {
-      if (seq < to) {
+      if (seq < to || notWanted.has(seq)) {
         if (sub.owes(seq) && this.settle(sub, seq)) released.push(seq)
-      } else if ((sub.settled.has(seq) || seq < sub.startSeq) && !notWanted.has(seq)) again.push(seq)
+      } else if (sub.settled.has(seq) || seq < sub.startSeq) again.push(seq)
     }
     sub.startSeq = Math.min(sub.startSeq, to)
     for (const seq of again) {
@@ -226,6 +245,11 @@ export class LogState implements MessageSource {
     return expired
   }
 
+  /** They could not be dropped; they are given again. */
+  expireLater(seqs: readonly number[]): void {
+    for (const seq of seqs) this.#expiryHeap.push(this.now() + IN_HAND_MS, seq)
+  }
+
   /** Lets go of the parts of the lanes that every subscription is through with. */
   trimLanes(): void {
     this.lanes.forEach((lane, i) => {
@@ -236,50 +260,51 @@ export class LogState implements MessageSource {
   }
 
   replayMessage(message: StoredMessage, position: number, bytes: number, isNew: boolean): void {
-    const { seq, id } = message
+    const { seq, id, publishedAt } = message
     this.nextSeq = Math.max(this.nextSeq, seq + 1)
-    this.#insert(message, position, bytes)
-    if (id !== undefined && isNew) this.ids.add(id, seq, message.publishedAt, position)
+    const now = this.#clock.now()
+    this.#insert(message, position, bytes, wall => this.#monotonic(wall, publishedAt, now))
     if (!isNew) return
+    // A clock that was put back does not make it younger than new.
+    if (id !== undefined) this.ids.add(id, seq, this.now() - Math.max(0, now - publishedAt), position)
     for (const sub of this.subs.values()) if (!sub.matches(message.headers)) sub.settled.add(seq)
   }
 
-  replayStep({ type, step }: ReturnType<typeof readStep>, position: number, now: number): void {
+  replayStep(
+    { type, step }: ReturnType<typeof readStep>,
+    place: { position: number; bytes: number },
+    now: number,
+  ): void {
     switch (type) {
       case RECORD.settle: {
         const sub = this.#replayed(step.sub)
-        for (const seq of step.seqs) sub.settle(seq)
+        if (sub) for (const seq of step.seqs) sub.settle(seq)
         return
       }
       case RECORD.fail: {
         const due = step.dueAt === undefined ? undefined : this.#monotonic(step.dueAt, step.failure.at, now)
-        this.#replayed(step.sub).replayFail(step.seq, step.attempts, due, step.failure, position)
+        this.#replayed(step.sub)?.replayFail(step.seq, step.attempts, due, step.failure, place)
         return
       }
       case RECORD.drop:
         for (const [first, last] of step.ranges) for (let seq = first; seq <= last; seq++) this.release(seq)
         return
       case RECORD.revive:
-        for (const seq of step.seqs) this.#replayed(step.sub).revive(seq)
+        for (const seq of step.seqs) this.#replayed(step.sub)?.replayRevive(seq)
         return
-      case RECORD.subscribe: {
-        const there = this.subs.get(step.name)
-        if (there) {
-          there.settings = step.settings
-          return
-        }
-        const sub = new Subscription(step.name, step.settings, step.startSeq, this)
-        sub.settled.addRanges(step.skip ?? [])
-        this.subs.set(step.name, sub)
-        this.#announced.delete(step.name)
+      case RECORD.subscribe:
+        this.#replaySubscribe(step)
         return
-      }
       case RECORD.unsubscribe:
         this.subs.delete(step.sub)
         this.#announced.delete(step.sub)
+        this.#ended.add(step.sub)
         return
       case RECORD.seek:
         this.#replaySeek(step.sub, step.seq, step.skip ?? [])
+        return
+      case RECORD.settled:
+        this.#replayed(step.sub)?.settled.addRanges(step.ranges)
         return
       case RECORD.snapshot:
         this.nextSeq = Math.max(this.nextSeq, step.nextSeq)
@@ -289,9 +314,10 @@ export class LogState implements MessageSource {
 
   /** Works out what is owed, once every record has been seen. */
   finishReplay(settings: LogSettings): void {
-    const now = this.#clock.now()
-    this.ids.trim(now, settings)
+    this.writtenSeq = this.nextSeq
+    this.ids.trim(this.now(), settings)
     this.#announced.clear()
+    this.#ended.clear()
     for (const sub of this.subs.values()) sub.finishReplay()
     this.owedMessages = this.owedBytes = 0
     const released: number[] = []
@@ -319,20 +345,33 @@ export class LogState implements MessageSource {
       attempts,
       Math.round(wall + due - monotonic),
     ])
-    sub.settled.addBelow(Math.max(first, 1))
-    return { name, settings, startSeq, settled: sub.settled.ranges(first, this.nextSeq), failed }
+    sub.settled.addBelow(first)
+    return { name, settings, startSeq, settled: sub.settled.ranges(first, this.writtenSeq), failed }
   }
 
-  /** The number of the oldest message that is there. */
+  /** The number of the oldest message that is there, or of the next one to be written. */
   firstSeq(): number {
     for (const seq of this.table.seqs()) return seq
-    return this.nextSeq
+    return this.writtenSeq
+  }
+
+  /** Numbers from `from` on that no message has any more, as pairs of first and last. */
+  gaps(from: number): [number, number][] {
+    const gaps: [number, number][] = []
+    let next = from
+    for (const seq of this.table.seqs(from)) {
+      if (seq > next) gaps.push([next, seq - 1])
+      next = seq + 1
+    }
+    if (next < this.writtenSeq) gaps.push([next, this.writtenSeq - 1])
+    return gaps
   }
 
   #replaySubs(subs: readonly SubscriptionSnapshot[], now: number): void {
     const before = new Map([...this.#announced, ...this.subs])
     this.#announced.clear()
     this.subs.clear()
+    this.#ended.clear()
     for (const { name, settings, startSeq, settled, failed } of subs) {
       const sub = new Subscription(name, settings, startSeq, this)
       sub.settled.addRanges(settled)
@@ -348,33 +387,54 @@ export class LogState implements MessageSource {
   }
 
   /** A subscription that a record speaks of; one whose beginning is not in the journal any more comes in a snapshot. */
-  #replayed(name: string): Subscription {
+  #replayed(name: string): Subscription | undefined {
     const there = this.subs.get(name) ?? this.#announced.get(name)
-    if (there) return there
+    if (there || this.#ended.has(name)) return there
     const sub = new Subscription(name, DEFAULT_SUBSCRIPTION, Number.POSITIVE_INFINITY, this)
     this.#announced.set(name, sub)
     return sub
   }
 
+  #replaySubscribe({ name, settings, startSeq, skip = [] }: Steps[typeof RECORD.subscribe]): void {
+    const there = this.subs.get(name)
+    if (there) {
+      there.settings = settings
+      return
+    }
+    // One that is changed before the snapshot that tells of it goes on as it is.
+    const sub = this.#announced.get(name) ?? new Subscription(name, settings, startSeq, this)
+    sub.settings = settings
+    sub.startSeq = startSeq
+    sub.settled.addRanges(skip)
+    this.subs.set(name, sub)
+    this.#announced.delete(name)
+    this.#ended.delete(name)
+  }
+
   #replaySeek(name: string, to: number, skip: Ranges): void {
     const sub = this.#replayed(name)
+    if (!sub) return
     sub.settled.deleteFrom(to)
     sub.settled.addBelow(to)
     sub.settled.addRanges(skip)
     sub.startSeq = Math.min(sub.startSeq, to)
+    for (const outcome of [sub.failed, sub.dead]) {
+      for (const seq of outcome.keys()) if (sub.settled.has(seq)) outcome.delete(seq)
+    }
   }
 
   #insert(
     { seq, publishedAt, priority, key, dueAt, expiresAt }: StoredMessage,
     position: number,
     bytes: number,
+    monotonic: (wall: number) => number,
   ): void {
     this.table.put(seq, { position, publishedAt, bytes, priority })
     if (key !== undefined) this.#keys.set(seq, key)
-    const now = this.#clock.now()
-    if (dueAt !== undefined && dueAt > now) this.#due.set(seq, this.#monotonic(dueAt, publishedAt, now))
+    const due = dueAt === undefined ? 0 : monotonic(dueAt)
+    if (dueAt !== undefined && due > this.now()) this.#due.set(seq, due)
     if (expiresAt !== undefined) {
-      const at = this.#monotonic(expiresAt, publishedAt, now)
+      const at = monotonic(expiresAt)
       this.#expires.set(seq, at)
       this.#expiryHeap.push(at, seq)
     }
@@ -416,10 +476,15 @@ export class LogState implements MessageSource {
   }
 }
 
+/** Lease numbers start at one of so many places, and fit a double. */
+const LEASE_STARTS = 2 ** 21
+const LEASES_EACH = 2 ** 31
+
 /** A message past its time is looked at again after this long while a consumer has it. */
 const IN_HAND_MS = 1_000
 
-function least(a: number | undefined, b: number | undefined): number | undefined {
+/** The smaller of two, where there are two. */
+export function least(a: number | undefined, b: number | undefined): number | undefined {
   if (a === undefined) return b
   return b === undefined ? a : Math.min(a, b)
 }

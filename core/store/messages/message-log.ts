@@ -11,7 +11,7 @@ import type { Receipt } from '../../service/service.ts'
 import type { Journal } from '../journal.ts'
 import { ContentCache } from './content-cache.ts'
 import { Housekeeping } from './housekeeping.ts'
-import { LogState } from './log-state.ts'
+import { LogState, least } from './log-state.ts'
 import {
   DEFAULT_LOG,
   DEFAULT_PRIORITY,
@@ -105,6 +105,8 @@ export class MessageLog {
   readonly #housekeeping: Housekeeping
   readonly #onError: (error: SignalboxError) => void
   readonly #traffic = new Map<string, Traffic>()
+  /** Messages that are being dropped for others. */
+  readonly #leaving = { seqs: new Set<number>(), count: 0, bytes: 0 }
   #settings: LogSettings
   #timer: Timer | undefined
   #timerAt = Number.POSITIVE_INFINITY
@@ -128,14 +130,16 @@ export class MessageLog {
     this.#random = random
     this.#settings = { ...DEFAULT_LOG, ...options.settings }
     this.#onError = options.onError ?? (() => {})
-    this.#state = new LogState(clock)
+    this.#state = new LogState(clock, random)
     this.#writer = new Writer(journal)
     this.#cache = new ContentCache(cacheBytes)
     this.#housekeeping = new Housekeeping({
       journal,
       state: this.#state,
       writer: this.#writer,
+      window: () => this.#settings,
       onError: error => this.#onError(error),
+      ended: () => this.#arm(),
     })
   }
 
@@ -154,28 +158,51 @@ export class MessageLog {
    * SIGNALBOX_MESSAGE_INVALID, SIGNALBOX_LOG_FULL, or the error of the journal.
    */
   async publish(messages: readonly NewMessage[]): Promise<Receipt[]> {
-    const now = this.#clock.now()
     messages.forEach(checkMessage)
-    this.#makeRoom(messages)
-    const receipts: (Receipt | Promise<Receipt>)[] = []
-    const fresh: StoredMessage[] = []
-    for (const message of messages) {
-      const earlier =
-        message.id === undefined ? undefined : this.#state.ids.find(message.id, now, this.#settings)
-      if (earlier === undefined) {
-        const stored = this.#stored(message, now)
-        fresh.push(stored)
-        receipts.push({ seq: stored.seq, duplicate: false })
-      } else {
-        this.#duplicates++
-        const { seq } = earlier
-        // It is a duplicate only if the other gets through.
-        const receipt = { seq, duplicate: true }
-        receipts.push(earlier.durable ? earlier.durable.then(() => receipt) : receipt)
-      }
+    for (;;) {
+      // Whether a message is a duplicate shows when the one before it is on disk, or was refused.
+      const pending = this.#pendingIds(messages)
+      if (pending.length === 0) break
+      await Promise.allSettled(pending)
     }
-    if (fresh.length > 0) await this.#write(fresh)
-    return Promise.all(receipts)
+    const since = this.#clock.monotonic()
+    const known = new Map<string, number>()
+    const receipts: Receipt[] = []
+    const fresh: NewMessage[] = []
+    let seq = this.#state.nextSeq
+    for (const message of messages) {
+      const { id } = message
+      const earlier = id === undefined ? undefined : (known.get(id) ?? this.#ids(id, since)?.seq)
+      receipts.push({ seq: earlier ?? seq, duplicate: earlier !== undefined })
+      if (earlier !== undefined) continue
+      fresh.push(message)
+      if (id !== undefined) known.set(id, seq)
+      seq++
+    }
+    this.#duplicates += messages.length - fresh.length
+    if (fresh.length > 0) {
+      this.#makeRoom(fresh)
+      const now = this.#clock.now()
+      await this.#write(
+        fresh.map(message => this.#stored(message, now)),
+        since,
+      )
+    }
+    return receipts
+  }
+
+  #ids(id: string, now: number) {
+    return this.#state.ids.find(id, now, this.#settings)
+  }
+
+  #pendingIds(messages: readonly NewMessage[]): Promise<void>[] {
+    const now = this.#clock.monotonic()
+    const pending: Promise<void>[] = []
+    for (const { id } of messages) {
+      const durable = id === undefined ? undefined : this.#ids(id, now)?.durable
+      if (durable) pending.push(durable)
+    }
+    return pending
   }
 
   /** Begins a subscription, or changes one that is there, which stays where it is. */
@@ -188,7 +215,7 @@ export class MessageLog {
     await this.#writer.exclusive(async append => {
       const there = this.#state.subs.get(name)
       const startSeq = there ? there.startSeq : this.#startSeq(start)
-      const skip = there ? [] : await this.#notWanted(complete, startSeq)
+      const skip = there ? [] : await this.#skipped(complete, startSeq)
       await append([writeStep(RECORD.subscribe, { name, settings: complete, startSeq, skip })])
       this.#state.subscribe(name, complete, startSeq, skip)
     })
@@ -274,9 +301,11 @@ export class MessageLog {
     const why = { ...failure, at }
     const due = dead ? undefined : this.#clock.monotonic() + pauseMs
     const step = { sub: name, seq, attempts, failure: why, ...(!dead && { dueAt: at + pauseMs }) }
+    const record = writeStep(RECORD.fail, step)
+    const bytes = record.length
     await this.#writer.write(
-      writeStep(RECORD.fail, step),
-      position => this.#state.isCurrent(sub) && sub.fail(seq, attempts, due, why, position),
+      record,
+      position => this.#state.isCurrent(sub) && sub.fail(seq, attempts, due, why, { position, bytes }),
       () => sub.undoSettle(seq),
     )
     this.#trafficOf(name).failures++
@@ -317,23 +346,23 @@ export class MessageLog {
 
   /** Replaces the content and headers of a message that is not in a consumer's hands. */
   async edit(seq: number, change: Pick<NewMessage, 'content' | 'headers'>): Promise<void> {
-    const [message] = await this.#read([this.#existing(seq)])
-    const next = {
-      ...message!,
-      content: Buffer.from(change.content),
-      headers: change.headers ?? message!.headers,
-    }
-    if (this.#state.isLeased(seq)) {
-      throw new SignalboxError(
-        'SIGNALBOX_LEASE_LOST',
-        `message ${seq} is being handled; edit it when it is not`,
-      )
-    }
-    const record = writeMessage(RECORD.copy, next)
-    this.#checkSize(record)
-    await this.#writer.write(record, position => {
+    // Alone: a message that is dropped meanwhile must not come back.
+    await this.#writer.exclusive(async append => {
+      const [message] = await this.#read([this.#existing(seq)])
+      if (this.#state.isLeased(seq)) {
+        const held = `message ${seq} is being handled; edit it when it is not`
+        throw new SignalboxError('SIGNALBOX_LEASE_LOST', held)
+      }
+      const { headers = message!.headers } = change
+      const record = writeMessage(RECORD.copy, {
+        ...message!,
+        content: Buffer.from(change.content),
+        headers,
+      })
+      this.#checkSize(record)
+      const [position] = await append([record])
       this.#cache.delete(seq)
-      this.#state.moved(seq, position, record.length)
+      this.#state.moved(seq, position!, record.length)
     })
   }
 
@@ -341,9 +370,9 @@ export class MessageLog {
   async drop(seqs: readonly number[]): Promise<number> {
     const there = seqs.filter(seq => this.#state.table.has(seq))
     if (there.length === 0) return 0
-    await this.#drop(there)
-    this.#dropped += there.length
-    return there.length
+    const count = await this.#drop(there)
+    this.#dropped += count
+    return count
   }
 
   /** Settles what a subscription has in the given states; not what consumers have in hand. Resolves with how many. */
@@ -371,12 +400,14 @@ export class MessageLog {
   async seek(name: string, to: StartAt): Promise<void> {
     const sub = this.#sub(name)
     await this.#writer.exclusive(async append => {
-      const seq = Math.max(this.#startSeq(to), this.#state.firstSeq())
-      const skip = await this.#notWanted(sub.settings, seq)
+      if (!this.#state.isCurrent(sub)) this.#sub(name)
+      const seq = this.#startSeq(to)
+      const skip = await this.#skipped(sub.settings, seq)
       await append([writeStep(RECORD.seek, { sub: name, seq, skip })])
       for (const settled of this.#state.seek(sub, seq, skip)) this.#letGo(settled)
     })
     sub.onReady?.()
+    this.#housekeeping.look()
   }
 
   /** Messages in the order of their numbers, as a subscription sees them. */
@@ -473,7 +504,7 @@ export class MessageLog {
       if (type === RECORD.publish || type === RECORD.copy) {
         const message = readMessage(record)
         state.replayMessage(message, position, record.length, type === RECORD.publish)
-      } else state.replayStep(readStep(record), position, now)
+      } else state.replayStep(readStep(record), { position, bytes: record.length }, now)
     })
     state.finishReplay(this.#settings)
     this.#trimKept()
@@ -497,7 +528,7 @@ export class MessageLog {
     }
   }
 
-  async #write(messages: readonly StoredMessage[]): Promise<void> {
+  async #write(messages: readonly StoredMessage[], since: number): Promise<void> {
     const records = messages.map(message => writeMessage(RECORD.publish, message))
     for (const record of records) this.#checkSize(record)
     const bytes = records.reduce((sum, record) => sum + record.length, 0)
@@ -511,19 +542,19 @@ export class MessageLog {
           // The record is ours alone; the content given to publish may be changed by its owner.
           const record = records[i]!
           this.#cache.put(message.seq, record)
-          this.#state.publish(message, positions[i]!, record.length)
+          this.#state.publish(message, positions[i]!, record.length, since)
         })
       },
       () => {
         this.#state.reserve(-messages.length, -bytes)
-        for (const { id } of messages) if (id !== undefined) this.#state.ids.forget(id)
+        for (const { id, seq } of messages) if (id !== undefined) this.#state.ids.forget(id, seq)
       },
     )
-    for (const { id, seq, publishedAt } of messages) {
-      if (id !== undefined) this.#state.ids.add(id, seq, publishedAt, written)
+    for (const { id, seq } of messages) {
+      if (id !== undefined) this.#state.ids.add(id, seq, since, written)
     }
     await written
-    this.#state.ids.trim(this.#clock.now(), this.#settings)
+    this.#state.ids.trim(this.#clock.monotonic(), this.#settings)
     this.#trimKept()
     this.#arm()
     this.#housekeeping.look()
@@ -543,23 +574,55 @@ export class MessageLog {
       throw new SignalboxError('SIGNALBOX_LOG_FULL', message, { retryAfterMs: 1_000 })
     }
     const oldest: number[] = []
-    let freed = 0
-    for (const seq of this.#state.table.seqs()) {
-      if (this.#state.table.owed(seq) === 0 || this.#state.isLeased(seq)) continue
+    let tooMany = this.#state.claimedMessages + messages.length - this.#leaving.count - maxMessages
+    let tooBig = this.#state.claimedBytes + bytes - this.#leaving.bytes - maxBytes
+    for (const seq of tooMany > 0 || tooBig > 0 ? this.#state.table.seqs() : []) {
+      const { table } = this.#state
+      if (table.owed(seq) === 0 || this.#leaving.seqs.has(seq) || this.#state.isLeased(seq)) continue
       oldest.push(seq)
-      freed += this.#state.table.bytesOf(seq)
-      if (oldest.length >= messages.length && freed >= bytes) break
+      tooMany--
+      tooBig -= table.bytesOf(seq)
+      if (tooMany <= 0 && tooBig <= 0) break
     }
-    this.#dropped += oldest.length
-    if (oldest.length > 0) void this.#drop(oldest).catch(error => this.#onError(asError(error)))
+    if (oldest.length > 0) void this.#overflow(oldest).catch(error => this.#onError(asError(error)))
   }
 
-  async #drop(seqs: readonly number[]): Promise<void> {
-    const ranges = seqs.map((seq): [number, number] => [seq, seq])
-    await this.#writer.write(writeStep(RECORD.drop, { ranges: joined(ranges) }), () => {
-      for (const seq of seqs) this.#release(seq)
+  /** Drops messages for others. */
+  async #overflow(seqs: readonly number[]): Promise<void> {
+    const leaving = this.#leaving
+    let bytes = 0
+    for (const seq of seqs) {
+      leaving.seqs.add(seq)
+      bytes += this.#state.table.bytesOf(seq)
+    }
+    leaving.count += seqs.length
+    leaving.bytes += bytes
+    this.#dropped += await this.#drop(seqs, () => {
+      leaving.count -= seqs.length
+      leaving.bytes -= bytes
+      for (const seq of seqs) leaving.seqs.delete(seq)
     })
+  }
+
+  /** Resolves with how many were still there. `ended` is called when they are gone, or stay. */
+  async #drop(seqs: readonly number[], ended?: () => void): Promise<number> {
+    const ranges = seqs.map((seq): [number, number] => [seq, seq])
+    let count = 0
+    await this.#writer.write(
+      writeStep(RECORD.drop, { ranges: joined(ranges) }),
+      () => {
+        for (const seq of seqs) {
+          if (!this.#state.table.has(seq)) continue
+          this.#release(seq)
+          count++
+        }
+        ended?.()
+      },
+      ended,
+    )
+    this.#trimKept()
     this.#housekeeping.look()
+    return count
   }
 
   #settled(sub: Subscription, seq: number): void {
@@ -602,14 +665,23 @@ export class MessageLog {
     throw new SignalboxError('SIGNALBOX_MESSAGE_INVALID', message, { status: 413 })
   }
 
+  /** The messages must be there when it is called. */
   async #read(seqs: readonly number[]): Promise<StoredMessage[]> {
-    const missing = seqs.filter(seq => !this.#cache.has(seq))
-    const records =
-      missing.length === 0
-        ? []
-        : await this.#journal.read(missing.map(seq => this.#state.table.position(seq)))
-    const read = new Map(missing.map((seq, i) => [seq, records[i]!]))
-    return seqs.map(seq => readMessage(read.get(seq) ?? this.#cache.get(seq)!))
+    const { table } = this.#state
+    const cached = seqs.map(seq => this.#cache.get(seq))
+    const missing = seqs.filter((_, i) => cached[i] === undefined)
+    const positions = missing.map(seq => table.position(seq))
+    let records: Buffer[]
+    try {
+      records = missing.length === 0 ? [] : await this.#journal.read(positions)
+    } catch (error) {
+      // Those that were moved meanwhile may be read at their new places.
+      const there = missing.every(seq => table.has(seq))
+      if (!there || missing.every((seq, i) => table.position(seq) === positions[i])) throw error
+      return this.#read(seqs)
+    }
+    let next = 0
+    return cached.map(record => readMessage(record ?? records[next++]!))
   }
 
   async #views(sub: Subscription, seqs: readonly number[]): Promise<MessageView[]> {
@@ -621,7 +693,7 @@ export class MessageLog {
       // One damaged record must not hide the others.
       if (seqs.length === 1) return [this.#damagedView(sub, seqs[0]!, error as SignalboxError)]
       const views: MessageView[] = []
-      for (const seq of seqs) views.push(...(await this.#views(sub, [seq])))
+      for (const seq of seqs) if (this.#state.table.has(seq)) views.push(...(await this.#views(sub, [seq])))
       return views
     }
   }
@@ -655,26 +727,27 @@ export class MessageLog {
     }
     const readable: Delivery[] = []
     for (const { seq, attempt, lease } of taken) {
+      if (!this.#state.table.has(seq)) continue
       try {
         const [message] = await this.#read([seq])
         readable.push({ message: message!, attempt, lease })
       } catch (error) {
         const { code, message } = asError(error)
-        await this.fail(sub.name, { seq, lease }, { code, message }, { dead: true })
+        await this.#failAll(sub.name, [{ seq, attempt, lease }], { code, message }, true)
       }
     }
     return readable
   }
 
-  /** Messages from a number on that the filter of a subscription keeps out. */
-  async #notWanted({ filter }: SubscriptionSettings, from: number): Promise<[number, number][]> {
-    if (filter === undefined) return []
+  /** Messages from a number on that are not for a subscription that begins there: gone, or kept out by its filter. */
+  async #skipped({ filter }: SubscriptionSettings, from: number): Promise<[number, number][]> {
+    const skipped = this.#state.gaps(from)
+    if (filter === undefined) return skipped
     const probe = new Subscription('', { ...DEFAULT_SUBSCRIPTION, filter }, 0, this.#state)
-    const unwanted: [number, number][] = []
     let batch: number[] = []
     const look = async () => {
       for (const { seq, headers } of await this.#read(batch))
-        if (!probe.matches(headers)) unwanted.push([seq, seq])
+        if (!probe.matches(headers)) skipped.push([seq, seq])
       batch = []
     }
     for (const seq of this.#state.table.seqs(from)) {
@@ -682,7 +755,7 @@ export class MessageLog {
       if (batch.length === BROWSE_BATCH) await look()
     }
     if (batch.length > 0) await look()
-    return joined(unwanted)
+    return joined(skipped)
   }
 
   async #view(sub: Subscription, message: StoredMessage): Promise<MessageView> {
@@ -707,18 +780,21 @@ export class MessageLog {
     throw new SignalboxError('SIGNALBOX_NOT_FOUND', `there is no message ${seq}`, { details: { seq } })
   }
 
+  /** Call it while nothing is being written. */
   #startSeq(start: StartAt): number {
+    const { table, writtenSeq } = this.#state
+    const first = this.#state.firstSeq()
     switch (start.at) {
       case 'end':
-        return this.#state.nextSeq
+        return writtenSeq
       case 'beginning':
-        return 1
+        return first
       case 'seq':
-        return Math.max(1, Math.floor(start.seq))
+        if (!Number.isFinite(start.seq)) throw usage(`start.seq must be a number, got ${start.seq}`)
+        return Math.min(writtenSeq, Math.max(first, Math.floor(start.seq)))
       case 'time':
-        for (const seq of this.#state.table.seqs())
-          if (this.#state.table.publishedAt(seq) >= start.time) return seq
-        return this.#state.nextSeq
+        for (const seq of table.seqs()) if (table.publishedAt(seq) >= start.time) return seq
+        return writtenSeq
     }
   }
 
@@ -736,16 +812,23 @@ export class MessageLog {
     return traffic
   }
 
-  async #failAll(name: string, taken: readonly Taken[], failure: Failure): Promise<void> {
+  async #failAll(name: string, taken: readonly Taken[], failure: Failure, dead = false): Promise<void> {
     await Promise.all(
       taken.map(lease =>
-        this.fail(name, lease, failure).catch(thrown => {
+        this.fail(name, lease, failure, { dead }).catch(thrown => {
           const error = asError(thrown)
           // Settled meanwhile, which is as good.
           if (error.code !== 'SIGNALBOX_LEASE_LOST') throw error
         }),
       ),
     )
+  }
+
+  async #dropExpired(seqs: readonly number[]): Promise<void> {
+    this.#expired += await this.#drop(seqs, () => {
+      // What could not be dropped is looked at again.
+      this.#state.expireLater(seqs.filter(seq => this.#state.table.has(seq)))
+    })
   }
 
   /** Has the clock call when the next thing is due. */
@@ -759,14 +842,13 @@ export class MessageLog {
   }
 
   #nextTime(): number | undefined {
-    const next = this.#state.nextTime()
+    const next = least(this.#state.nextTime(), this.#housekeeping.nextTime)
     const { keep } = this.#settings
     const oldest = keep && this.#state.kept.peek()
     if (oldest === undefined || !this.#state.table.has(oldest)) return next
     const age = this.#clock.now() - this.#state.table.publishedAt(oldest)
     // Not each of them at its own moment.
-    const over = this.#clock.monotonic() + Math.max(KEPT_TICK_MS, keep!.ageMs - age)
-    return Math.min(over, next ?? over)
+    return least(next, this.#clock.monotonic() + Math.max(KEPT_TICK_MS, keep!.ageMs - age))
   }
 
   #tick(): void {
@@ -783,11 +865,11 @@ export class MessageLog {
     this.#state.wakeDue()
     const expired = this.#state.takeExpired()
     if (expired.length > 0) {
-      this.#expired += expired.length
-      failing.push(this.#drop(expired))
+      failing.push(this.#dropExpired(expired))
     }
     for (const work of failing) work.catch(error => this.#onError(asError(error)))
     this.#trimKept()
+    this.#housekeeping.look()
     this.#arm()
   }
 }
@@ -830,6 +912,10 @@ function checkMessage({ id, key, priority, delayMs, expiresInMs, headers }: NewM
 
 /** Ten years. */
 const MAX_MS = 315_576_000_000
+
+function usage(message: string): SignalboxError {
+  return new SignalboxError('SIGNALBOX_USAGE', message)
+}
 
 function invalid(message: string): SignalboxError {
   return new SignalboxError('SIGNALBOX_MESSAGE_INVALID', message)

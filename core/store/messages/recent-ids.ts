@@ -2,6 +2,7 @@
 
 interface Entry {
   seq: number
+  /** Monotonic milliseconds. */
   at: number
   /** Where the message is; undefined while it is being written. */
   position: number | undefined
@@ -18,13 +19,13 @@ export class RecentIds {
   /** In the order of arrival. */
   readonly #entries = new Map<string, Entry>()
 
+  /** `now` is monotonic, so that a clock that is set neither shortens nor lengthens the window. */
   find(id: string, now: number, { dedupWindowMs }: Window): Entry | undefined {
     const entry = this.#entries.get(id)
-    // A clock that was put back must not make an id last longer.
-    return entry !== undefined && Math.abs(now - entry.at) <= dedupWindowMs ? entry : undefined
+    return entry !== undefined && now - entry.at < dedupWindowMs ? entry : undefined
   }
 
-  /** Remembers an id, of a message that is on disk or is being written. */
+  /** Remembers an id, of a message that is on disk or is being written. `at` is monotonic, and may be before its start. */
   add(id: string, seq: number, at: number, where: number | Promise<void>): void {
     const position = typeof where === 'number' ? where : undefined
     const durable = typeof where === 'number' ? undefined : where
@@ -41,26 +42,36 @@ export class RecentIds {
   }
 
   /** The message of this id is on disk. */
-  place(id: string, position: number): void {
+  place(id: string, seq: number, position: number): void {
     const entry = this.#entries.get(id)
-    if (entry) entry.position = position
+    if (entry?.seq === seq) entry.position = position
   }
 
-  forget(id: string): void {
-    this.#entries.delete(id)
+  /** The message was not written. */
+  forget(id: string, seq: number): void {
+    if (this.#entries.get(id)?.seq === seq) this.#entries.delete(id)
   }
 
   /** Forgets what is over, or too many. */
   trim(now: number, { dedupWindowMs, dedupMaxIds }: Window): void {
     for (const [id, { at }] of this.#entries) {
-      if (Math.abs(now - at) <= dedupWindowMs && this.#entries.size <= dedupMaxIds) return
+      if (now - at < dedupWindowMs && this.#entries.size <= dedupMaxIds) return
       this.#entries.delete(id)
     }
   }
 
   /** Where the oldest message is whose id still counts; undefined when there is none. */
   get oldestPosition(): number | undefined {
-    for (const { position } of this.#entries.values()) return position
+    return this.#oldest?.position
+  }
+
+  /** When it came, monotonic. */
+  get oldestAt(): number | undefined {
+    return this.#oldest?.at
+  }
+
+  get #oldest(): Entry | undefined {
+    for (const entry of this.#entries.values()) return entry
     return undefined
   }
 }

@@ -26,6 +26,8 @@ export const RECORD = {
   snapshot: 9,
   /** A subscription goes back or forward. */
   seek: 10,
+  /** More of what a subscription of the snapshot before has settled. */
+  settled: 11,
 } as const
 
 const HEAD_BYTES = 44
@@ -118,6 +120,7 @@ export interface Steps {
   [RECORD.subscribe]: SubscriptionState & { skip?: [number, number][] }
   [RECORD.unsubscribe]: { sub: string }
   [RECORD.seek]: { sub: string; seq: number; skip?: [number, number][] }
+  [RECORD.settled]: { sub: string; ranges: [number, number][] }
   [RECORD.snapshot]: { nextSeq: number; subs: SubscriptionSnapshot[] }
 }
 
@@ -157,7 +160,7 @@ export function readStep(record: Buffer): { [T in StepType]: { type: T; step: St
     for (let i = 0; i < count; i++) seqs[i] = record.readDoubleLE(first + 8 * i)
     return { type, step: { sub: record.toString('utf8', SETTLE_HEAD, first), seqs } }
   }
-  if (type < RECORD.fail || type > RECORD.seek) {
+  if (type < RECORD.fail || type > RECORD.settled) {
     throw new SignalboxError(
       'SIGNALBOX_STORE_FOREIGN',
       `the journal has a record of type ${type}, which this version of Signalbox does not know`,

@@ -10,6 +10,9 @@ export interface MessageSource {
   readonly lanes: readonly Lane[]
   has(seq: number): boolean
   keyOf(seq: number): string | undefined
+  priorityOf(seq: number): number
+  /** A lease that was never given before, also not by a process that was killed. */
+  newLease(): number
   /** Monotonic milliseconds. */
   now(): number
   /** Whether it is too late to deliver it. */
@@ -34,6 +37,8 @@ interface Failed {
 interface Dead {
   attempts: number
   position: number
+  /** Of the record that says why. */
+  bytes: number
 }
 
 /** The messages of one key: one is under way, the others wait for it. */
@@ -70,7 +75,9 @@ export class Subscription {
   onReady: (() => void) | undefined
   readonly #source: MessageSource
   readonly #cursors: number[]
-  readonly #again = new Fifo()
+  /** What the lanes do not give any more, one line for each priority. */
+  readonly #again: Fifo[]
+  #againCount = 0
   readonly #delayed = new TimeHeap()
   readonly #leases = new Map<number, Lease>()
   /** No lease ends before; some that would have may be settled already. */
@@ -78,7 +85,6 @@ export class Subscription {
   readonly #keys = new Map<string, KeyQueue>()
   /** Settled as soon as the journal has it. */
   readonly #settling = new Set<number>()
-  #tokens = 0
 
   constructor(name: string, settings: SubscriptionSettings, startSeq: number, source: MessageSource) {
     this.name = name
@@ -86,6 +92,7 @@ export class Subscription {
     this.startSeq = startSeq
     this.#source = source
     this.#cursors = source.lanes.map(lane => lane.end)
+    this.#again = source.lanes.map(() => new Fifo())
   }
 
   /** Whether it has yet to settle a message. */
@@ -111,7 +118,12 @@ export class Subscription {
 
   /** Puts messages in line that the lanes do not give any more. */
   enqueue(seqs: Iterable<number>): void {
-    for (const seq of seqs) this.#again.push(seq)
+    for (const seq of seqs) {
+      // It may be gone since.
+      if (!this.#source.has(seq)) continue
+      this.#again[this.#source.priorityOf(seq)]!.push(seq)
+      this.#againCount++
+    }
     this.onReady?.()
   }
 
@@ -123,18 +135,13 @@ export class Subscription {
       const seq = this.#next()
       if (seq === undefined) break
       if (!this.#isDeliverable(seq, now) || !this.#holdKey(seq)) continue
-      const token = ++this.#tokens
+      const token = this.#source.newLease()
       const until = now + leaseMs
       this.#leases.set(seq, { token, until, consumer, leaseMs })
       if (until < this.#firstLeaseEnd) this.#firstLeaseEnd = until
       taken.push({ seq, attempt: (this.failed.get(seq)?.attempts ?? 0) + 1, lease: token })
     }
     return taken
-  }
-
-  /** Whether a consumer that asked now would get something. */
-  get hasReady(): boolean {
-    return this.#again.length > 0 || this.#source.lanes.some((lane, i) => this.#cursors[i]! < lane.end)
   }
 
   /** The consumer is done; false when the lease was not its own any more. Then one of the next three has to follow. */
@@ -168,13 +175,13 @@ export class Subscription {
     attempts: number,
     due: number | undefined,
     why: Failure & { at: number },
-    position: number,
+    place: { position: number; bytes: number },
   ): void {
     this.#settling.delete(seq)
     if (!this.owes(seq)) return
     if (due === undefined) {
       this.failed.delete(seq)
-      this.dead.set(seq, { attempts, position })
+      this.dead.set(seq, { attempts, ...place })
       this.#releaseKey(seq)
       return
     }
@@ -188,11 +195,13 @@ export class Subscription {
     attempts: number,
     due: number | undefined,
     why: Failure & { at: number },
-    position: number,
+    place: { position: number; bytes: number },
   ): void {
+    // Settled meanwhile, so it did not fail.
+    if (this.settled.has(seq)) return
     if (due === undefined) {
       this.failed.delete(seq)
-      this.dead.set(seq, { attempts, position })
+      this.dead.set(seq, { attempts, ...place })
     } else this.failed.set(seq, { attempts, due, failure: why })
   }
 
@@ -258,12 +267,18 @@ export class Subscription {
 
   /** A dead or settled message is owed again, as if it were new. True when it was settled. */
   revive(seq: number): boolean {
+    const wasSettled = this.replayRevive(seq)
+    if (wasSettled) this.owed++
+    this.enqueue([seq])
+    return wasSettled
+  }
+
+  /** What a journal that is read again says of it. */
+  replayRevive(seq: number): boolean {
     const wasSettled = this.settled.has(seq)
     this.settled.delete(seq)
     this.dead.delete(seq)
     this.failed.delete(seq)
-    if (wasSettled) this.owed++
-    this.enqueue([seq])
     return wasSettled
   }
 
@@ -304,10 +319,15 @@ export class Subscription {
   }
 
   #next(): number | undefined {
-    const again = this.#again.shift()
-    if (again !== undefined) return again
     const { lanes } = this.#source
     for (let priority = lanes.length - 1; priority >= 0; priority--) {
+      if (this.#againCount > 0) {
+        const again = this.#again[priority]!.shift()
+        if (again !== undefined) {
+          this.#againCount--
+          return again
+        }
+      }
       const lane = lanes[priority]!
       const cursor = Math.max(this.#cursors[priority]!, lane.start)
       if (cursor >= lane.end) continue

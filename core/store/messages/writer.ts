@@ -4,6 +4,7 @@ import { RECORD, writeStep } from './record.ts'
 
 interface Batch {
   records: Buffer[]
+  bytes: number
   /** In the order of the records; each takes as many positions as it has records. */
   steps: {
     records: number
@@ -21,13 +22,18 @@ interface Settling {
   undo: (seq: number) => void
 }
 
+/** A journal takes no more than so much at once; what comes in one turn is divided. */
+const BATCH_BYTES = 4 * 1024 * 1024
+
 export class Writer {
   readonly #journal: Journal
   /** New messages wait here, so that a full disk does not keep settlements from being written. */
-  #messages: Batch | undefined
+  #messages: Batch[] = []
   #others: Batch | undefined
   #scheduled = false
   #held = false
+  /** Those who write alone, one after the other. */
+  #turn: Promise<unknown> = Promise.resolve()
   #inFlight = 0
   readonly #waiting: (() => void)[] = []
   /** Up to where everything that was written has happened. */
@@ -43,8 +49,12 @@ export class Writer {
     apply: (positions: readonly Position[]) => void,
     undo?: () => void,
   ): Promise<void> {
-    this.#messages ??= newBatch(false)
-    return this.#add(this.#messages, records, apply, undo)
+    let batch = this.#messages.at(-1)
+    if (batch === undefined || batch.bytes > BATCH_BYTES) {
+      batch = newBatch(false)
+      this.#messages.push(batch)
+    }
+    return this.#add(batch, records, apply, undo)
   }
 
   /** Writes one step that frees more than it takes. */
@@ -69,8 +79,18 @@ export class Writer {
     return batch.done.promise
   }
 
-  /** Runs `work` while nothing is under way and nothing begins. `append` writes at once. */
-  async exclusive<T>(work: (append: (records: Buffer[]) => Promise<Position[]>) => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` while nothing is under way and nothing begins; what was begun before is written before. `append`
+   * writes at once.
+   */
+  exclusive<T>(work: (append: (records: Buffer[]) => Promise<Position[]>) => Promise<T>): Promise<T> {
+    const done = this.#turn.then(() => this.#alone(work))
+    this.#turn = done.catch(() => {})
+    return done
+  }
+
+  async #alone<T>(work: (append: (records: Buffer[]) => Promise<Position[]>) => Promise<T>): Promise<T> {
+    this.#flush()
     this.#held = true
     try {
       while (this.#inFlight > 0) await new Promise<void>(resolve => this.#waiting.push(resolve))
@@ -87,11 +107,13 @@ export class Writer {
 
   /** Resolves when everything that was begun has been written or refused. */
   async idle(): Promise<void> {
-    while (this.#inFlight > 0 || this.#messages || this.#others) {
-      if (this.#inFlight === 0) this.#flush()
-      await new Promise<void>(resolve =>
-        this.#inFlight > 0 ? this.#waiting.push(resolve) : setImmediate(resolve),
-      )
+    for (;;) {
+      const turn = this.#turn
+      await turn
+      if (turn !== this.#turn) continue
+      this.#flush()
+      if (this.#inFlight === 0) return
+      await new Promise<void>(resolve => this.#waiting.push(resolve))
     }
   }
 
@@ -101,7 +123,10 @@ export class Writer {
     apply: (positions: readonly Position[]) => void,
     undo?: () => void,
   ): Promise<void> {
-    for (const record of records) batch.records.push(record)
+    for (const record of records) {
+      batch.records.push(record)
+      batch.bytes += record.length
+    }
     batch.steps.push({ records: records.length, apply, undo })
     this.#schedule()
     return batch.done.promise
@@ -117,9 +142,11 @@ export class Writer {
   }
 
   #flush(): void {
-    const batches = [this.#messages, this.#others]
-    this.#messages = this.#others = undefined
-    for (const batch of batches) if (batch) void this.#append(batch)
+    const batches = this.#messages
+    if (this.#others) batches.push(this.#others)
+    this.#messages = []
+    this.#others = undefined
+    for (const batch of batches) void this.#append(batch)
   }
 
   async #append(batch: Batch): Promise<void> {
@@ -156,5 +183,5 @@ function newBatch(useReserve: boolean): Batch {
   const done = Promise.withResolvers<void>()
   // Every caller gets this promise; one that does not wait for it must not end the process.
   done.promise.catch(() => {})
-  return { records: [], steps: [], settles: new Map(), useReserve, done }
+  return { records: [], bytes: 0, steps: [], settles: new Map(), useReserve, done }
 }
