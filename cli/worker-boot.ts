@@ -1,5 +1,6 @@
 /** Sets up the actors of a worker: the services, connections and channels of the project. */
 import { join } from 'node:path'
+import { startRecorder } from '../actors/audit/audit-actor.ts'
 import { ChannelSecurity, type SecurityConfig } from '../actors/channel-security.ts'
 import { type EndpointConfig, EndpointRegistry } from '../actors/endpoint-registry.ts'
 import type { ConsumerConfig } from '../actors/messages/consumer.ts'
@@ -7,6 +8,7 @@ import { ConsumerRegistry } from '../actors/messages/consumer-registry.ts'
 import { keeping } from '../actors/messages/keeping.ts'
 import { PUBSUB_API, pubsubActor } from '../actors/messages/pubsub-api.ts'
 import { ServiceRegistry } from '../actors/service-registry.ts'
+import type { AuditSettings } from '../core/audit/policy.ts'
 import type { SignalboxError } from '../core/errors.ts'
 import type { ServicePorts } from '../core/service/invocation.ts'
 import type { WorkerContext, WorkerHooks } from '../core/worker/worker-context.ts'
@@ -20,6 +22,8 @@ export interface BootConfig {
   channels: EndpointConfig[]
   /** Who hands the messages of queues and subscriptions to services. */
   consumers: ConsumerConfig[]
+  /** What of messages is recorded; undefined: nothing, there is no keeper. */
+  audit?: AuditSettings
   /** Service files without which the worker must not start; of others that do not load the rest goes on. */
   mustLoad?: string[]
 }
@@ -32,6 +36,7 @@ interface ServiceRequest {
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
   const config = worker.config as BootConfig
+  const audit = startRecorder(worker, config.audit)
   const security = new ChannelSecurity(worker.system.clock, worker.log)
   const endpoints = new EndpointRegistry(worker, transportNamed, security.guard)
   const services = new ServiceRegistry(worker, servicePorts(worker, endpoints), join(config.root, 'services'))
@@ -45,7 +50,9 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   return {
     drain: async handover => {
       await Promise.all([endpoints.drain(handover), consumers.drain()])
+      await audit?.flush()
     },
+    stop: async () => audit?.close(),
     requests: {
       services: () => services.list(),
       prepareService: ({ file, version, path }: ServiceRequest) => services.prepare(file, version, path),

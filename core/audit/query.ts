@@ -5,7 +5,7 @@ import { parseOptions, type Static, Type } from '../schema.ts'
 import { unpackValue } from '../store/value.ts'
 import type { Wanted } from './blocks.ts'
 import type { StoredRecord } from './chunk.ts'
-import { AUDIT_KINDS, type AuditKind, type KeptBody, MAX_CID, MAX_TEXT } from './entry.ts'
+import { AUDIT_KINDS, type KeptBody, MAX_CID, MAX_TEXT } from './entry.ts'
 import { hashOf } from './hash.ts'
 
 const Text = (description: string) =>
@@ -14,8 +14,8 @@ const Text = (description: string) =>
 /** A search: all of what is given has to hold. */
 export const AuditQuery = Type.Object(
   {
-    from: Type.Optional(Type.Number({ description: 'Not before, milliseconds since the epoch.' })),
-    to: Type.Optional(Type.Number({ description: 'Not after, milliseconds since the epoch.' })),
+    from: Type.Optional(Type.Integer({ description: 'Not before, milliseconds since the epoch.' })),
+    to: Type.Optional(Type.Integer({ description: 'Not after, milliseconds since the epoch.' })),
     cid: Text('Correlation id.'),
     name: Text('Address, name, or glob of an address: where it happened, whom it went to, or what made it.'),
     kind: Type.Optional(
@@ -158,6 +158,3 @@ function textOf(payload: unknown): string {
   if (payload instanceof Uint8Array) return Buffer.from(payload).toString('utf8')
   return typeof payload === 'string' ? payload : (JSON.stringify(payload) ?? '')
 }
-
-/** For the node's own use: kinds as the query names them. */
-export type { AuditKind }

@@ -34,6 +34,8 @@ export interface RecorderOptions {
 export interface Step extends Omit<AuditEntry, 'at' | 'durationMs' | 'headers' | 'body'> {
   /** On `performance.now()` of this thread. */
   startedAt: number
+  /** Likewise; default: now. */
+  endMs?: number | undefined
   headers?: Readonly<Record<string, string>> | undefined
   payload?: unknown
   /** What a service sees of the channel, kept with the body. */
@@ -119,9 +121,9 @@ export class Recorder {
   }
 
   #entryOf(step: Step): AuditEntry {
-    const { startedAt, headers, payload, attributes, ...known } = step
-    const entry = known as AuditEntry
-    const now = performance.now()
+    const { startedAt, endMs, headers, payload, attributes } = step
+    const entry = step as unknown as AuditEntry
+    const now = endMs ?? performance.now()
     entry.at = performance.timeOrigin + startedAt
     entry.durationMs = now - startedAt
     entry.headers = this.policy.headersOf(headers)

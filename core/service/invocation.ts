@@ -60,6 +60,8 @@ export class Invocation implements ServiceContext {
   #log: Logger | undefined
   /** What the service gets: that of the envelope, or its texts read. */
   payload: unknown
+  /** When it began, on `performance.now()`, where calls of services are recorded; otherwise 0. */
+  auditedAt = 0
   /** Set while somebody traces or tails. */
   observation: Observation | undefined
 
@@ -96,6 +98,11 @@ export class Invocation implements ServiceContext {
   /** The trace that what follows belongs to. */
   get trace(): string | undefined {
     return this.observation === undefined ? this.#envelope.context.trace : this.observation.trace
+  }
+
+  /** As the audit log names what makes a step. */
+  get from(): string {
+    return `service/${this.#service}`
   }
 
   get log(): Logger {
