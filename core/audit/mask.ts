@@ -59,13 +59,28 @@ export class Masker {
       const work: Work = { left: this.#maxBytes, altered: false, pointers: this.#pointers.size > 0 }
       const kept: Record<string, unknown> = { payload: this.#body(payload, work) ?? null }
       if (attributes !== undefined) {
-        kept.attributes = this.#copy(attributes, '', 0, { ...work, pointers: false }, work)
+        kept.attributes = this.#attributes(attributes, work)
       }
       return { reason: 'kept', altered: work.altered, bytes: packValue(kept) }
     } catch (error) {
       // Whatever a payload does when it is looked at, a getter that throws for one, it is just not kept.
       return left(error instanceof Refusal ? error.reason : 'notData')
     }
+  }
+
+  /** Those that are data; a body is worth keeping without the others. */
+  #attributes(attributes: Record<string, unknown>, work: Work): Record<string, unknown> {
+    const at = { ...work, pointers: false }
+    const kept = Object.entries(attributes).flatMap(([name, value]): [string, unknown][] => {
+      if (this.#isMasked(name, value)) return [[name, hide(work)]]
+      try {
+        return [[name, this.#copy(plainObject(value), '', 0, at, work)]]
+      } catch (error) {
+        if (error instanceof Refusal && error.reason === 'tooLarge') throw error
+        return []
+      }
+    })
+    return Object.fromEntries(kept)
   }
 
   #body(payload: unknown, work: Work): unknown {
@@ -235,6 +250,12 @@ function spend(work: Work, bytes: number): void {
 function looksStructured(text: string): boolean {
   const first = text.trimStart()[0]
   return first === '{' || first === '[' || first === '<'
+}
+
+/** What protocols make of queries and parameters may be an object of a class of its own. */
+function plainObject(value: unknown): unknown {
+  const isObject = typeof value === 'object' && value !== null
+  return isObject && !Array.isArray(value) && !ArrayBuffer.isView(value) ? { ...value } : value
 }
 
 /** `cbc:Card-No`, `@cardNo` and `card_no` are one name. */
