@@ -14,7 +14,7 @@ import type { RecordView, ReplayResult, TrailView } from '../admin/operator.ts'
 import { auditActor, auditAddress, startRecorder } from './audit-actor.ts'
 
 /** Names the record that a message was sent again from. */
-export const REPLAY_HEADER = 'signalbox-replay-of'
+const REPLAY_HEADER = 'signalbox-replay-of'
 
 export interface ReplayRequest {
   id: string

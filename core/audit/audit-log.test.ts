@@ -298,11 +298,25 @@ test('a log that is behind refuses; the thread sends again and nothing is lost',
     },
   })
   for (let i = 0; i < 2_000; i++) thread.record(step(`c-${i}`))
-  await thread.flush()
+  while (thread.counts().waitingBytes > 0) await thread.flush()
   await log.flush()
   assert.ok(refused > 0)
   assert.equal(log.status().records, 2_000)
   await log.close()
+})
+
+test('a thread that cannot reach the log is not held up when it ends', async () => {
+  const thread = new Recorder({
+    policy: new AuditPolicy(auditSettings({})),
+    source: 'alone',
+    worker: 'node/0',
+    send: () => Promise.reject(new Error('there is no log')),
+  })
+  thread.record(step('c-1'))
+  await thread.flush()
+  await thread.close()
+  thread.record(step('c-2'))
+  assert.equal(thread.counts().dropped, 1)
 })
 
 test('names are excluded by name, address and glob', () => {

@@ -77,6 +77,8 @@ export class Recorder {
   #waitingBytes = 0
   #timer: Timer | undefined
   #sending: Promise<void> | undefined
+  /** Those that wait for what is being sent. */
+  #onFailure: (() => void)[] = []
   #reported = 0
   #troubleAt = Number.NEGATIVE_INFINITY
   #closed = false
@@ -108,10 +110,13 @@ export class Recorder {
     }
   }
 
-  /** Sends what there is, and resolves when the log has taken it or cannot be reached. */
+  /** Sends what there is, and resolves when the log has taken it, or has refused or not been reached. */
   async flush(): Promise<void> {
     this.#cut()
-    await this.#sending
+    if (!this.#sending) return
+    const failed = Promise.withResolvers<void>()
+    this.#onFailure.push(failed.resolve)
+    await Promise.race([this.#sending, failed.promise])
   }
 
   /** Sends what is left, once; what does not go is dropped. Later records are dropped as well. */
@@ -160,6 +165,7 @@ export class Recorder {
     this.#waitingBytes += chunk.length
     this.#sending ??= this.#send().finally(() => {
       this.#sending = undefined
+      this.#onFailure = []
     })
   }
 
@@ -174,6 +180,7 @@ export class Recorder {
         this.#waitingBytes -= chunk.length
       } catch (error) {
         this.#trouble(error)
+        for (const told of this.#onFailure.splice(0)) told()
         // At the end there is nobody left to wait for.
         if (this.#closed) return
         const pauseMs = Math.min(RETRY_MS.most, RETRY_MS.first * 2 ** failures++)
