@@ -1,11 +1,11 @@
 /**
- * Hot deployment: a new version of a service file is loaded by every worker first, and only when all could load it
+ * Hot deployment: a new version of a service or route file is loaded by every worker first, and only when all could load it
  * does any of them run it.
  */
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Logger } from '../core/telemetry/log.ts'
-import { ServiceFiles } from './service-files.ts'
-import { hashOf, type ServiceView } from './service-registry.ts'
+import { UnitFiles } from './unit-files.ts'
+import { hashOf, UNIT_FOLDERS, type UnitKind, type UnitView } from './unit-registry.ts'
 
 /** A worker, as the deployer needs it. */
 export interface DeployWorker {
@@ -19,7 +19,7 @@ export interface DeployTarget {
   /** The workers that take messages now. */
   workers(): DeployWorker[]
   /**
-   * Replaces all workers by fresh ones that must load these files, without losing a message. Rejects, and leaves the
+   * Replaces all workers by fresh ones that must load these files (`services/a.ts`, `routes/b.yaml`), without losing a message. Rejects, and leaves the
    * old ones, when a fresh one cannot.
    */
   roll(files: string[]): Promise<void>
@@ -33,6 +33,7 @@ export interface DeployResult {
 
 /** What came of a file that was found changed. Versions are undefined where the file was or is not there. */
 export interface Deployed {
+  kind: UnitKind
   file: string
   before: string | undefined
   after: string | undefined
@@ -43,11 +44,19 @@ export interface Deployed {
 /** Modules cannot be unloaded: after this many deployments the workers are replaced by fresh ones. */
 const DEPLOYMENTS_PER_WORKER = 50
 
+/** A file of a kind, relative to the folder of its kind. */
+interface Place {
+  kind: UnitKind
+  file: string
+}
+
+const KINDS = Object.keys(UNIT_FOLDERS) as UnitKind[]
+
 export class Deployer {
-  readonly #files: ServiceFiles
+  readonly #files: Readonly<Record<UnitKind, UnitFiles>>
   readonly #target: DeployTarget
   readonly #log: Logger
-  /** Version that runs, by file. */
+  /** Version that runs, by path below the folder of the project. */
   readonly #versions = new Map<string, string>()
   /** Those that run services: also the ones that have just started, and those that finish what they have. */
   #workers = new Set<DeployWorker>()
@@ -59,31 +68,33 @@ export class Deployer {
   #sinceRoll = 0
 
   constructor(root: string, target: DeployTarget, log: Logger) {
-    this.#files = new ServiceFiles(root)
+    this.#files = { service: new UnitFiles(root, 'service'), route: new UnitFiles(root, 'route') }
     this.#target = target
     this.#log = log
   }
 
   /** Learns what the workers have loaded when they started. */
   async start(): Promise<void> {
-    const views = (await this.#oneWorker().request('services', undefined)) as ServiceView[]
-    for (const { file, version } of views) this.#versions.set(file, version)
+    const views = (await this.#oneWorker().request('units', undefined)) as UnitView[]
+    for (const view of views) this.#versions.set(pathOf(view), view.version)
   }
 
   /**
-   * Stores the source of a service file and deploys it. A source that does not load changes nothing: rejects with
-   * SIGNALBOX_SERVICE_LOAD or SIGNALBOX_SERVICE_INVALID, with file and line. Rejects with SIGNALBOX_USAGE for a file
-   * that would lie elsewhere than below `services/`, be it by its name or by a link.
+   * Stores the source of a service or route file and deploys it. A source that does not load changes nothing: rejects
+   * with SIGNALBOX_SERVICE_LOAD, SIGNALBOX_SERVICE_INVALID, SIGNALBOX_ROUTE_LOAD or SIGNALBOX_ROUTE_INVALID, with file
+   * and line. Rejects with SIGNALBOX_USAGE for a file that would lie elsewhere than below `services/` (`routes/`), be it
+   * by its name or by a link.
    */
-  async deploy(file: string, source: string): Promise<DeployResult> {
-    this.#files.checkName(file)
+  async deploy(file: string, source: string, kind: UnitKind = 'service'): Promise<DeployResult> {
+    const files = this.#files[kind]
+    files.checkName(file)
     return this.#serial(async () => {
-      const attempt = await this.#files.begin(file, source)
+      const attempt = await files.begin(file, source)
       try {
         const { path } = attempt
-        await this.#oneWorker().request('prepareService', { file, path, version: hashOf(source) })
+        await this.#oneWorker().request('prepareUnit', { kind, file, path, version: hashOf(source) })
         await attempt.putInPlace()
-        return await this.#deploy(file)
+        return await this.#deploy({ kind, file })
       } catch (error) {
         await attempt.undo()
         throw error
@@ -91,12 +102,12 @@ export class Deployer {
     })
   }
 
-  /** Removes a service file and ends its service. Rejects with SIGNALBOX_NOT_FOUND, SIGNALBOX_USAGE. */
-  async remove(file: string): Promise<void> {
-    this.#files.checkName(file)
+  /** Removes a service or route file and ends what it defines. Rejects with SIGNALBOX_NOT_FOUND, SIGNALBOX_USAGE. */
+  async remove(file: string, kind: UnitKind = 'service'): Promise<void> {
+    this.#files[kind].checkName(file)
     return this.#serial(async () => {
-      await this.#files.remove(file)
-      await this.#remove(file)
+      await this.#files[kind].remove(file)
+      await this.#remove({ kind, file })
     })
   }
 
@@ -107,35 +118,50 @@ export class Deployer {
   sync(): Promise<Deployed[]> {
     return this.#serial(async () => {
       const done: Deployed[] = []
-      try {
-        const files = await this.#files.list()
-        for (const [file, before] of [...this.#versions]) {
-          if (files.includes(file)) continue
-          await this.#remove(file)
-          done.push({ file, before, after: undefined, result: 'ok' })
+      for (const kind of KINDS) {
+        try {
+          const files = await this.#files[kind].list()
+          for (const file of this.#deployed(kind)) {
+            if (files.includes(file)) continue
+            const before = this.versionOf(file, kind)
+            await this.#remove({ kind, file })
+            done.push({ kind, file, before, after: undefined, result: 'ok' })
+          }
+          for (const file of files) {
+            const changed = await this.#update({ kind, file })
+            if (changed) done.push(changed)
+          }
+        } catch (error) {
+          this.#report(`${UNIT_FOLDERS[kind]}/`, error)
         }
-        for (const file of files) {
-          const changed = await this.#update(file)
-          if (changed) done.push(changed)
-        }
-      } catch (error) {
-        this.#report('services/', error)
       }
       return done
     })
   }
 
+  /** Files of a kind that are deployed. */
+  #deployed(kind: UnitKind): string[] {
+    const folder = `${UNIT_FOLDERS[kind]}/`
+    return [...this.#versions.keys()]
+      .filter(path => path.startsWith(folder))
+      .map(path => path.slice(folder.length))
+  }
+
+  #versionOf({ kind, file }: Place): Promise<string> {
+    return this.#files[kind].versionOf(file)
+  }
+
   /** Deploys a file if it is not what runs. Failures are logged: it may be broken, or be gone again. */
-  async #update(file: string): Promise<Deployed | undefined> {
-    const before = this.#versions.get(file)
+  async #update(place: Place): Promise<Deployed | undefined> {
+    const before = this.versionOf(place.file, place.kind)
     let after: string | undefined
     try {
-      after = await this.#files.versionOf(file)
+      after = await this.#versionOf(place)
       if (before === after) return undefined
-      await this.#deploy(file)
-      return { file, before, after, result: 'ok' }
+      await this.#deploy(place)
+      return { ...place, before, after, result: 'ok' }
     } catch (error) {
-      return { file, before, after, result: this.#report(file, error) }
+      return { ...place, before, after, result: this.#report(pathOf(place), error) }
     }
   }
 
@@ -156,40 +182,47 @@ export class Deployer {
   }
 
   /** The version of a file that runs. */
-  versionOf(file: string): string | undefined {
-    return this.#versions.get(file)
+  versionOf(file: string, kind: UnitKind = 'service'): string | undefined {
+    return this.#versions.get(pathOf({ kind, file }))
   }
 
   /** Brings a worker that has just started to what the files say now: they may have changed while it did. */
   welcome(worker: DeployWorker): Promise<void> {
     return this.#serial(async () => {
-      const views = (await worker.request('services', undefined)) as ServiceView[]
-      const has = new Map(views.map(view => [view.file, view.version]))
-      const files = await this.#files.list()
-      for (const file of has.keys())
-        if (!files.includes(file)) await worker.request('removeService', { file })
-      for (const file of files) {
-        const version = await this.#files.versionOf(file)
-        if (has.get(file) === version || !this.#versions.has(file)) continue
-        try {
-          await worker.request('prepareService', { file, version })
-          await worker.request('commitService', { file, version })
-        } catch (error) {
-          // One that does not load must not keep the others from being what they should.
-          if (worker.state === 'gone') throw error
-          this.#report(file, error)
-        }
-      }
+      const views = (await worker.request('units', undefined)) as UnitView[]
+      for (const kind of KINDS) await this.#bringUp(worker, kind, views)
       // It counts as ready a little later; what is deployed until then is for it as well.
       this.#workers.add(worker)
     })
   }
 
-  async #deploy(file: string): Promise<DeployResult> {
-    const version = await this.#files.versionOf(file)
+  async #bringUp(worker: DeployWorker, kind: UnitKind, views: readonly UnitView[]): Promise<void> {
+    const has = new Map(views.filter(view => view.kind === kind).map(view => [view.file, view.version]))
+    const files = await this.#files[kind].list()
+    for (const file of has.keys()) {
+      if (!files.includes(file)) await worker.request('removeUnit', { kind, file })
+    }
+    for (const file of files) {
+      const place = { kind, file }
+      const version = await this.#versionOf(place)
+      if (has.get(file) === version || !this.#versions.has(pathOf(place))) continue
+      try {
+        await worker.request('prepareUnit', { ...place, version })
+        await worker.request('commitUnit', { ...place, version })
+      } catch (error) {
+        // One that does not load must not keep the others from being what they should.
+        if (worker.state === 'gone') throw error
+        this.#report(pathOf(place), error)
+      }
+    }
+  }
+
+  async #deploy(place: Place): Promise<DeployResult> {
+    const { kind, file } = place
+    const version = await this.#versionOf(place)
     const { staying, leaving } = this.#all()
     const [first, ...others] = staying
-    const prepare = (worker: DeployWorker) => askOf(worker, 'prepareService', { file, version })
+    const prepare = (worker: DeployWorker) => askOf(worker, 'prepareUnit', { ...place, version })
     let name: unknown
     try {
       // One goes first, so that a file that takes a worker down takes no more than one.
@@ -197,28 +230,28 @@ export class Deployer {
       name = names.find(found => found !== undefined)
       if (name === undefined) throw noWorker()
     } catch (error) {
-      await Promise.all(staying.map(worker => askOf(worker, 'abandonService', { file })))
+      await Promise.all(staying.map(worker => askOf(worker, 'abandonUnit', place)))
       throw error
     }
-    await Promise.all(staying.map(worker => askOf(worker, 'commitService', { file, version })))
+    await Promise.all(staying.map(worker => askOf(worker, 'commitUnit', { ...place, version })))
     for (const worker of leaving) {
-      void this.#follow(prepare(worker).then(() => askOf(worker, 'commitService', { file, version })))
+      void this.#follow(prepare(worker).then(() => askOf(worker, 'commitUnit', { ...place, version })))
     }
-    this.#versions.set(file, version)
-    this.#log.info({ service: name, file, version }, 'service deployed')
+    this.#versions.set(pathOf(place), version)
+    this.#log.info({ [kind]: name, file, version }, `${kind} deployed`)
     if (++this.#sinceRoll >= DEPLOYMENTS_PER_WORKER) {
       this.#roll().catch(error => this.#log.warn({ err: error }, 'workers were not replaced by fresh ones'))
     }
     return { file, name: name as string, version }
   }
 
-  async #remove(file: string): Promise<void> {
+  async #remove(place: Place): Promise<void> {
     const { staying, leaving } = this.#all()
-    this.#versions.delete(file)
-    const remove = (worker: DeployWorker) => askOf(worker, 'removeService', { file })
+    this.#versions.delete(pathOf(place))
+    const remove = (worker: DeployWorker) => askOf(worker, 'removeUnit', place)
     await Promise.all(staying.map(remove))
     for (const worker of leaving) void this.#follow(remove(worker))
-    this.#log.info({ file }, 'service removed')
+    this.#log.info({ file: place.file }, `${place.kind} removed`)
   }
 
   /** What a worker does that is about to go: it may be too late for it, and nobody waits for it. */
@@ -273,6 +306,11 @@ export class Deployer {
   }
 }
 
+/** Below the folder of the project. */
+function pathOf({ kind, file }: Place): string {
+  return `${UNIT_FOLDERS[kind]}/${file}`
+}
+
 /**
  * Asks a worker something. Undefined when it dies or ends before it answers, other than while it loads a file: it is
  * replaced by one that loads what is in the files.
@@ -282,7 +320,7 @@ async function askOf(worker: DeployWorker, verb: string, payload: unknown): Prom
     return await worker.request(verb, payload)
   } catch (thrown) {
     const { code } = thrown as SignalboxError
-    const isBlameless = worker.leaving || verb !== 'prepareService'
+    const isBlameless = worker.leaving || verb !== 'prepareUnit'
     if (code === 'SIGNALBOX_WORKER_LOST' && isBlameless) return undefined
     throw thrown
   }

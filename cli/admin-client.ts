@@ -90,13 +90,13 @@ export class AdminClient {
     return isJson ? this.#parsed(bytes.toString('utf8'), response) : bytes
   }
 
-  /** `file` is a path below `services/`. */
-  deploy(file: string, source: string): Promise<DeployView> {
-    return this.#json('PUT', serviceFile(file), { text: source })
+  /** `file` is a path below `services/`, or below `routes/` for a route. */
+  deploy(file: string, source: string, kind: 'service' | 'route' = 'service'): Promise<DeployView> {
+    return this.#json('PUT', unitFile(file, kind), { text: source })
   }
 
-  async undeploy(file: string): Promise<void> {
-    await this.#text('DELETE', serviceFile(file))
+  async undeploy(file: string, kind: 'service' | 'route' = 'service'): Promise<void> {
+    await this.#text('DELETE', unitFile(file, kind))
   }
 
   resources(kind?: string): Promise<ResourceView[]> {
@@ -291,8 +291,8 @@ export class AdminClient {
 }
 
 /** Each part of the path by itself: a slash in a name parts folders, all else is a part of a name. */
-function serviceFile(file: string): string {
-  return `/v1/service-files/${file.split('/').map(encodeURIComponent).join('/')}`
+function unitFile(file: string, kind: 'service' | 'route'): string {
+  return `/v1/${kind}-files/${file.split('/').map(encodeURIComponent).join('/')}`
 }
 
 function tooLate(timeoutMs: number): SignalboxError {

@@ -5,6 +5,7 @@ import type { LogConfig } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import { QUEUE_SUBSCRIPTION } from '../actors/messages/protocol.ts'
 import type { ScheduleConfig } from '../actors/schedules/schedule.ts'
+import { SignalboxError } from '../core/errors.ts'
 import { RESOURCE_KINDS, type ResourceKind } from '../core/resource/resource.ts'
 import type { KeeperConfig } from './keeper-boot.ts'
 
@@ -49,8 +50,13 @@ export function consumerOf(
   { name, options }: EndpointConfig,
 ): ConsumerConfig | undefined {
   if (kind !== 'queue' && kind !== 'subscription') return undefined
-  const { service, connection, prefetch, timeoutMs } = options as QueueResource
-  if (service === undefined && connection === undefined) return undefined
+  const { service, route, connection, prefetch, timeoutMs } = options as QueueResource
+  const handlers = [service, route, connection].filter(handler => handler !== undefined)
+  if (handlers.length > 1) {
+    const message = `${kind} ${name}: give it a service, a route or a connection, one of them`
+    throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', message)
+  }
+  if (handlers.length === 0) return undefined
   const isQueue = kind === 'queue'
   return {
     name,
@@ -59,7 +65,9 @@ export function consumerOf(
     subscription: isQueue ? QUEUE_SUBSCRIPTION : name,
     target: connection
       ? { connection: connection.name, attributes: connection.attributes ?? {} }
-      : `service/${service}`,
+      : route === undefined
+        ? `service/${service}`
+        : `route/${route}`,
     prefetch: prefetch!,
     timeoutMs: timeoutMs!,
   }

@@ -138,7 +138,8 @@ export class LiveResources {
     this.#keeper = { ...keeperConfig(keptFolder, complete), audit }
     const { security = [], connection = [], channel = [] } = complete
     const consumers = consumersOf(complete)
-    return { root, security, connections: connection, channels: channel, consumers, audit }
+    const endpoints = { connections: connection, channels: channel }
+    return { root, keepsState: true, security, ...endpoints, consumers, audit }
   }
 
   /**

@@ -20,6 +20,7 @@ import type {
   WorkerView,
 } from '../actors/admin/operator.ts'
 import type { Deployer } from '../actors/deployer.ts'
+import type { UnitKind } from '../actors/unit-registry.ts'
 import type { AuditPage } from '../core/audit/audit-log.ts'
 import type { AuditQuery } from '../core/audit/query.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
@@ -134,23 +135,39 @@ export class BusOperator implements Operator {
   }
 
   deploy(actor: Actor, file: string, source: string): Promise<DeployView> {
-    const { deployer, guard } = this.#parts
-    const target = targets.serviceFile(file)
-    const before = versionOf(file, deployer.versionOf(file))
-    const objects = (after: DeployView | undefined) => ({ before, after: after ?? { file } })
-    return this.#acts.run(doerOf(actor), 'service.deploy', target, objects, async () => {
-      guard.enforceCode(target)
-      return deployer.deploy(file, source)
-    })
+    return this.#deploy(actor, 'service', file, source)
   }
 
   undeploy(actor: Actor, file: string): Promise<void> {
+    return this.#undeploy(actor, 'service', file)
+  }
+
+  deployRoute(actor: Actor, file: string, source: string): Promise<DeployView> {
+    return this.#deploy(actor, 'route', file, source)
+  }
+
+  undeployRoute(actor: Actor, file: string): Promise<void> {
+    return this.#undeploy(actor, 'route', file)
+  }
+
+  #deploy(actor: Actor, kind: UnitKind, file: string, source: string): Promise<DeployView> {
     const { deployer, guard } = this.#parts
-    const target = targets.serviceFile(file)
-    const before = versionOf(file, deployer.versionOf(file))
+    const target = targets.unitFile(kind, file)
+    const before = versionOf(file, deployer.versionOf(file, kind))
+    const objects = (after: DeployView | undefined) => ({ before, after: after ?? { file } })
+    return this.#acts.run(doerOf(actor), 'service.deploy', target, objects, async () => {
+      guard.enforceCode(target)
+      return deployer.deploy(file, source, kind)
+    })
+  }
+
+  #undeploy(actor: Actor, kind: UnitKind, file: string): Promise<void> {
+    const { deployer, guard } = this.#parts
+    const target = targets.unitFile(kind, file)
+    const before = versionOf(file, deployer.versionOf(file, kind))
     return this.#acts.run(doerOf(actor), 'service.deploy', target, { before }, async () => {
       guard.enforceCode(target)
-      await deployer.remove(file)
+      await deployer.remove(file, kind)
     })
   }
 

@@ -18,12 +18,14 @@ import * as messages from './commands/messages.ts'
 import * as metrics from './commands/metrics.ts'
 import * as openapi from './commands/openapi.ts'
 import * as ps from './commands/ps.ts'
+import * as routes from './commands/routes.ts'
 import * as scale from './commands/scale.ts'
 import * as secret from './commands/secret.ts'
 import * as services from './commands/services.ts'
 import { examples } from './commands/shared.ts'
 import * as start from './commands/start.ts'
 import * as tail from './commands/tail.ts'
+import * as test from './commands/test.ts'
 
 interface Group {
   title: string
@@ -31,8 +33,8 @@ interface Group {
 }
 
 const GROUPS: Group[] = [
-  { title: 'Run:', verbs: [init, start, keys] },
-  { title: 'Look:', verbs: [ps, services, messages, tail, health, metrics, audit, doctor] },
+  { title: 'Run:', verbs: [init, start, test, keys] },
+  { title: 'Look:', verbs: [ps, services, routes, messages, tail, health, metrics, audit, doctor] },
   { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
   { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },
   { title: 'Describe:', verbs: [openapi, client, explain, completion] },

@@ -24,9 +24,9 @@ export class SavedFiles {
   }
 
   /** Makes the node run what was saved; paths are relative to the project. Never rejects: failures are logged. */
-  async saved(services: readonly string[], others: readonly string[]): Promise<void> {
+  async saved(units: readonly string[], others: readonly string[]): Promise<void> {
     const { deployer, guard, log } = this.#parts
-    const files = [...others, ...services]
+    const files = [...others, ...units]
     try {
       if (!guard.takesCode) {
         await this.#refuse(files)
@@ -37,10 +37,10 @@ export class SavedFiles {
         const result = await deployer.refresh()
         await this.#record('workers', undefined, { files: others }, result)
       }
-      for (const { file, before, after, result } of await deployer.sync()) {
+      for (const { kind, file, before, after, result } of await deployer.sync()) {
         const version = (value: string | undefined) =>
           value === undefined ? undefined : { file, version: value }
-        await this.#record(`service-file/${file}`, version(before), version(after), result)
+        await this.#record(`${kind}-file/${file}`, version(before), version(after), result)
       }
     } catch (error) {
       log.error({ err: error, files }, 'what was saved could not be deployed or recorded')

@@ -92,7 +92,11 @@ async function run(
     guard.enforceStart(written, effectiveOf(project))
   }
   const first = live ? await bootFromState(live, state, written, guard, log) : configOf(project)
-  const config = { ...first, channels: await Promise.all(first.channels.map(withPort)) }
+  const config = {
+    ...first,
+    keepsState: live !== undefined,
+    channels: await Promise.all(first.channels.map(withPort)),
+  }
   const current = (): BootConfig => live?.current ?? config
   live?.begin(config)
   const workers = options.workers ?? project.workers

@@ -1,10 +1,15 @@
-/** Watches a project: a saved service file is deployed, a saved module beside the services makes fresh workers. */
-import { relative, sep } from 'node:path'
+/**
+ * Watches a project: a saved service or route file is deployed, a saved module or mapping beside them makes fresh
+ * workers.
+ */
+import { relative } from 'node:path'
 import { watch } from 'chokidar'
 import type { Logger } from '../core/telemetry/log.ts'
 import type { SavedFiles } from './saved-files.ts'
 
 const CODE = /\.(?:ts|mts|js|mjs|json)$/
+/** What routes are made of is more than code. */
+const ROUTE_CODE = /^(?:routes|mappings)[\\/].*\.(?:ya?ml|jsonata)$/
 /** Editors write a file in several steps, and save several files at once. */
 const SETTLE_MS = 40
 
@@ -14,13 +19,13 @@ export interface Watching {
 
 /** Begins to watch the folder of a project; resolves when it does. */
 export async function watchProject(root: string, files: SavedFiles, log: Logger): Promise<Watching> {
-  const pending = { services: new Set<string>(), others: new Set<string>() }
+  const pending = { units: new Set<string>(), others: new Set<string>() }
   let timer: NodeJS.Timeout | undefined
   const settle = () => {
-    const [services, others] = [[...pending.services], [...pending.others]]
-    pending.services.clear()
+    const [units, others] = [[...pending.units], [...pending.others]]
+    pending.units.clear()
     pending.others.clear()
-    void files.saved(services, others)
+    void files.saved(units, others)
   }
   const changed = (path: string) => {
     const inside = relative(root, path)
@@ -28,8 +33,8 @@ export async function watchProject(root: string, files: SavedFiles, log: Logger)
       log.info({}, 'signalbox.yaml has changed: `signalbox diff` shows how, `signalbox apply` makes it so')
       return
     }
-    if (!CODE.test(inside) || /\.test\./.test(inside)) return
-    if (inside.startsWith(`services${sep}`)) pending.services.add(inside)
+    if (!(CODE.test(inside) || ROUTE_CODE.test(inside)) || /\.test\./.test(inside)) return
+    if (/^(?:services|routes)[\\/]/.test(inside)) pending.units.add(inside)
     else pending.others.add(inside)
     clearTimeout(timer)
     timer = setTimeout(settle, SETTLE_MS)

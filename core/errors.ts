@@ -416,6 +416,49 @@ export const ERRORS = {
     what: 'A record of the audit log cannot be sent again.',
     fix: 'The message says why: its body was not kept, fields of it are masked, or it did not go to an actor of the bus.',
   },
+  // Routes
+  SIGNALBOX_ROUTE_INVALID: {
+    status: 500,
+    retryable: false,
+    what: 'A file does not define a route, or a step of it is wrong.',
+    fix: 'Mend the file at the line given in the message; docs/routes.md has every step with an example.',
+  },
+  SIGNALBOX_ROUTE_LOAD: {
+    status: 500,
+    retryable: false,
+    what: 'A route file could not be loaded.',
+    fix: 'Mend the file at the line given in the details.',
+  },
+  SIGNALBOX_EXPRESSION_FAILED: {
+    status: 422,
+    retryable: false,
+    what: 'An expression of a route could not be evaluated for a message, or took too long.',
+    fix: 'See the step in the details; mend the expression, or check the message before with validate.',
+  },
+  SIGNALBOX_ROUTE_PARTIAL: {
+    status: 502,
+    retryable: true,
+    what: 'Fewer branches of a route succeeded than it needs.',
+    fix: 'See the errors of the branches in the details; lower `need` if fewer will do.',
+  },
+  SIGNALBOX_ROUTE_BUSY: {
+    status: 409,
+    retryable: true,
+    what: 'The same message is being handled at this moment.',
+    fix: 'Send again later: it is handled then, or was.',
+  },
+  SIGNALBOX_THROTTLED: {
+    status: 429,
+    retryable: true,
+    what: 'More messages came than a throttle lets through.',
+    fix: 'Send again after the time given by Retry-After, or raise the limit of the throttle.',
+  },
+  SIGNALBOX_CLAIM_UNKNOWN: {
+    status: 404,
+    retryable: false,
+    what: 'There is no body for a ticket of a claim check: it was restored for the last time, or has expired.',
+    fix: 'Keep bodies for longer with forMs.',
+  },
   // Node
   SIGNALBOX_CONFIG_INVALID: {
     status: 400,

@@ -47,6 +47,8 @@ export {
   type XmlValue,
   xmlToObject,
 } from './message/xml.ts'
+export type { Expression, RouteDefinition, RouteMessage, StepDefinition, StepList } from './route/options.ts'
+export { type RouteBuilder, route, type StepBuilder } from './route/route.ts'
 export { type Static, type TSchema, Type } from './schema.ts'
 export {
   type CallOptions,

@@ -1,7 +1,9 @@
 /** A Signalbox node: the router and its workers. What its actors are is the boot module's matter. */
+
 import { availableParallelism } from 'node:os'
 import { SignalboxError } from './errors.ts'
 import { type NetworkOptions, Router } from './router/router.ts'
+import { addressOf } from './service/runner.ts'
 import { createLogger, type Logger } from './telemetry/log.ts'
 import { NodeTelemetry } from './telemetry/node-telemetry.ts'
 import type { TelemetrySettings } from './telemetry/options.ts'
@@ -96,9 +98,9 @@ export class Node {
     return this.host.scale(workers)
   }
 
-  /** Calls a service. */
+  /** Calls a service, or a route as `route/NAME`. */
   invoke(service: string, payload?: unknown, timeoutMs = 30_000): Promise<unknown> {
-    return this.ask(`service/${service}`, payload, timeoutMs)
+    return this.ask(addressOf(service), payload, timeoutMs)
   }
 
   /** Asks an actor; the payload is copied. */

@@ -63,6 +63,23 @@ const ACTS: Readonly<Partial<Record<HandlerName, Act[]>>> = {
     { path: '/v1/service-files/made.ts', target: 'service-file/made.ts' },
     { path: '/v1/service-files/made.ts', target: 'service-file/made.ts', result: 'SIGNALBOX_NOT_FOUND' },
   ],
+  deployRoute: [
+    {
+      path: '/v1/route-files/made.yaml',
+      body: 'steps: [{ call: hello }]',
+      target: 'route-file/made.yaml',
+    },
+    {
+      path: '/v1/route-files/made.yaml',
+      body: 'steps: [{ cal: hello }]',
+      target: 'route-file/made.yaml',
+      result: 'SIGNALBOX_ROUTE_INVALID',
+    },
+  ],
+  undeployRoute: [
+    { path: '/v1/route-files/made.yaml', target: 'route-file/made.yaml' },
+    { path: '/v1/route-files/made.yaml', target: 'route-file/made.yaml', result: 'SIGNALBOX_NOT_FOUND' },
+  ],
   put: [
     {
       path: CONNECTION,

@@ -102,6 +102,14 @@ test('messages are searched by name, outcome and text, and a masked field is now
   const [record] = (await search('cid=masked-1&kind=channel')).records
   const body = await (await admin('GET', `/v1/messages/${record!.id}/body`)).json()
   assert.deepEqual((body as { payload: unknown }).payload, { item: 'rare-thing', cardNo: '***' })
+  const [name] = await readdir(state.path)
+  const folder = join(state.path, name!, 'messages', 'audit')
+  const files = await readdir(folder, { recursive: true, withFileTypes: true })
+  const written = await Promise.all(
+    files.filter(file => file.isFile()).map(file => readFile(join(file.parentPath, file.name))),
+  )
+  assert.ok(written.some(bytes => bytes.includes('rare-thing')))
+  assert.ok(!written.some(bytes => bytes.includes(SECRET)))
   const refused = await admin('POST', `/v1/messages/${record!.id}/replay`)
   assert.equal(((await refused.json()) as { code: string }).code, 'SIGNALBOX_AUDIT_NOT_REPLAYABLE')
   assert.equal(refused.status, 409)

@@ -13,7 +13,7 @@ export const targets = {
   file: 'signalbox.yaml',
   tail: 'tail',
   service: (name: string) => `service/${name}`,
-  serviceFile: (file: string) => `service-file/${file}`,
+  unitFile: (kind: 'service' | 'route', file: string) => `${kind}-file/${file}`,
   secret: (name: string) => `secret/${name}`,
   message: (id: string) => `message/${id}`,
 }
@@ -23,8 +23,10 @@ const resource = ({ kind, type, name }: Params) => `${kind}/${type}/${name}`
 const OF_HANDLER: { readonly [H in HandlerName]?: (params: Params) => string } = {
   scale: () => targets.workers,
   invoke: ({ name }) => targets.service(name!),
-  deploy: params => targets.serviceFile(params['*']!),
-  undeploy: params => targets.serviceFile(params['*']!),
+  deploy: params => targets.unitFile('service', params['*']!),
+  undeploy: params => targets.unitFile('service', params['*']!),
+  deployRoute: params => targets.unitFile('route', params['*']!),
+  undeployRoute: params => targets.unitFile('route', params['*']!),
   resource,
   put: resource,
   remove: resource,

@@ -75,6 +75,9 @@ export class RecordingOperator implements Operator {
   deploy = (actor: Actor, file: string, source: string) =>
     this.#note('deploy', [actor, file, source], { file, name: 'orders.create', version: 'v2' })
   undeploy = (actor: Actor, file: string) => this.#note('undeploy', [actor, file], undefined)
+  deployRoute = (actor: Actor, file: string, source: string) =>
+    this.#note('deployRoute', [actor, file, source], { file, name: 'orders.intake', version: 'v2' })
+  undeployRoute = (actor: Actor, file: string) => this.#note('undeployRoute', [actor, file], undefined)
   resources = (kind?: string) => this.#note('resources', [kind], [])
   resource = (id: string) => {
     const [kind = '', type = '', name = ''] = id.split('/')

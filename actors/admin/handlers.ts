@@ -58,6 +58,13 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     await operator.undeploy(actor, params['*']!)
     return NOTHING
   },
+  async deployRoute(operator, { actor, params, body }) {
+    return { json: await operator.deployRoute(actor, params['*']!, body as string) }
+  },
+  async undeployRoute(operator, { actor, params }) {
+    await operator.undeployRoute(actor, params['*']!)
+    return NOTHING
+  },
   resources: async (operator, { query }) => ({
     json: await operator.resources(query.kind as string | undefined),
   }),

@@ -40,6 +40,8 @@ const DECISIONS: Readonly<Record<HandlerName, typeof ANYBODY | readonly Role[]>>
   invoke: ['developer', 'admin'],
   deploy: ['developer', 'admin'],
   undeploy: ['developer', 'admin'],
+  deployRoute: ['developer', 'admin'],
+  undeployRoute: ['developer', 'admin'],
   put: ['developer', 'admin'],
   remove: ['developer', 'admin'],
   apply: ['developer', 'admin'],

@@ -183,6 +183,8 @@ export interface Operator {
   invoke(actor: Actor, service: string, payload: unknown, timeoutMs: number): Promise<unknown>
   deploy(actor: Actor, file: string, source: string): Promise<DeployView>
   undeploy(actor: Actor, file: string): Promise<void>
+  deployRoute(actor: Actor, file: string, source: string): Promise<DeployView>
+  undeployRoute(actor: Actor, file: string): Promise<void>
 
   resources(kind?: string): Promise<ResourceView[]>
   resource(id: string): Promise<ResourceView>

@@ -36,6 +36,8 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'POST', path: '/v1/services/:name/invoke', permission: 'service.invoke', handler: 'invoke', act: true, summary: 'Call a service with the body as payload, if there is one; ?timeoutMs=' },
   { method: 'PUT', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'deploy', act: true, summary: 'Deploy a service file', body: 'text' },
   { method: 'DELETE', path: '/v1/service-files/*', permission: 'service.deploy', handler: 'undeploy', act: true, summary: 'Remove a service file' },
+  { method: 'PUT', path: '/v1/route-files/*', permission: 'service.deploy', handler: 'deployRoute', act: true, summary: 'Deploy a route file', body: 'text' },
+  { method: 'DELETE', path: '/v1/route-files/*', permission: 'service.deploy', handler: 'undeployRoute', act: true, summary: 'Remove a route file' },
   { method: 'GET', path: '/v1/resources', permission: 'resource.read', handler: 'resources', summary: 'Everything configured; ?kind=' },
   { method: 'GET', path: '/v1/resources/:kind/:type/:name', permission: 'resource.read', handler: 'resource', summary: 'One resource' },
   { method: 'PUT', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'put', act: true, summary: 'Create or change a resource: the body is its options; ?security= of a channel; If-Match: revision' },

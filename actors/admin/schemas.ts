@@ -30,6 +30,9 @@ const SERVICE = `${NAME.slice(0, -1)}(#[^\\p{Cc}]+)?$`
 /** Below `services/`: no hidden part, no `..`, nothing absolute, only sources. */
 const FILE = '^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*(?<!\\.d)\\.(ts|mts|js|mjs)$'
 
+/** Below `routes/`, the same. */
+const ROUTE_FILE = FILE.replace('(ts|', '(ya?ml|ts|')
+
 const closed = { additionalProperties: false }
 const Name = Type.String({ pattern: NAME, maxLength: 256 })
 const Word = Type.String({ pattern: '^[A-Za-z][A-Za-z0-9_-]*$', maxLength: 64 })
@@ -62,6 +65,16 @@ const File = Type.Object(
       pattern: FILE,
       maxLength: 255,
       description: "Path below services/, e.g. 'orders/create.ts'",
+    }),
+  },
+  closed,
+)
+const RouteFile = Type.Object(
+  {
+    '*': Type.String({
+      pattern: ROUTE_FILE,
+      maxLength: 255,
+      description: "Path below routes/, e.g. 'orders/intake.yaml'",
     }),
   },
   closed,
@@ -118,6 +131,8 @@ export const SCHEMAS = {
   },
   deploy: { params: File, answer: views.Deployed },
   undeploy: { params: File },
+  deployRoute: { params: RouteFile, answer: views.Deployed },
+  undeployRoute: { params: RouteFile },
   resources: {
     query: Type.Object({ kind: Type.Optional(Word) }, closed),
     answer: views.Resources,

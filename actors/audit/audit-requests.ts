@@ -127,7 +127,8 @@ function off(): SignalboxError {
 function targetOf({ kind, address, to, id }: AuditRecord): string {
   if (kind === 'publish' || kind === 'service') return address
   if (kind === 'channel' && to !== undefined) return to
-  if ((kind === 'delivery' || kind === 'dead') && to?.startsWith('service/')) return to
+  if ((kind === 'delivery' || kind === 'dead') && to !== undefined && /^(?:service|route)\//.test(to))
+    return to
   throw notReplayable(id, `a step of the kind '${kind}' at ${address} has no target on the bus`)
 }
 

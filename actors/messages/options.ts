@@ -47,6 +47,9 @@ const DELIVERY = {
       description: 'Service that handles the messages. Without it and a connection clients fetch them.',
     }),
   ),
+  route: Type.Optional(
+    Type.String({ minLength: 1, description: 'Route that handles the messages, in the place of a service.' }),
+  ),
   connection: Type.Optional(
     Type.Object(
       {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises'
-import { dirname, join, relative, resolve, sep } from 'node:path'
+import { dirname, relative, resolve, sep } from 'node:path'
 import type { Command } from 'commander'
 import { SignalboxError } from '../../core/errors.ts'
 import { type AdminFlags, folderWith } from '../admin-target.ts'
@@ -15,16 +15,20 @@ interface DeployOptions extends AdminFlags {
 /** `signalbox deploy` */
 export function register(program: Command): void {
   const command = withNode(program.command('deploy'))
-    .description('put service files on a running node; a file that does not load changes nothing')
-    .argument('<files...>', 'service files of a project, or of anywhere with --as')
-    .option('--as <path>', 'path below services/ on the node (default: where the file is in its project)')
-    .option('--remove', 'remove the service files instead')
+    .description('put service and route files on a running node; a file that does not load changes nothing')
+    .argument('<files...>', 'files below services/ or routes/ of a project, or of anywhere with --as')
+    .option(
+      '--as <path>',
+      'path on the node: below services/, or routes/... (default: where the file is in its project)',
+    )
+    .option('--remove', 'remove the files instead')
     .option('--json', 'for programs')
     .action(deploy)
   examples(
     command,
     'signalbox deploy services/invoices/check.ts',
     'signalbox deploy /tmp/new.ts --as invoices/check.ts',
+    'signalbox deploy routes/invoices/intake.yaml',
     'signalbox deploy --remove services/invoices/check.ts',
   )
 }
@@ -35,16 +39,17 @@ async function deploy(files: string[], options: DeployOptions): Promise<void> {
   const client = clientOf(options)
   const results: object[] = []
   for (const path of files) {
-    const file = options.as ?? pathBelowServices(path, options.remove ?? false)
+    const { kind, file } =
+      options.as === undefined ? placeOnNode(path, options.remove ?? false) : placeAs(options.as)
     if (options.remove) {
-      await client.undeploy(file)
+      await client.undeploy(file, kind)
       results.push({ file, removed: true })
       if (!options.json) console.log(`${oneLine(file)} removed`)
       continue
     }
     const source = await read(path)
-    const view = await client.deploy(file, source).catch((error: unknown) => {
-      console.error(placeOf(error, path, source))
+    const view = await client.deploy(file, source, kind).catch((error: unknown) => {
+      console.error(placeOf(error, path, source, kind))
       throw error
     })
     results.push(view)
@@ -56,18 +61,30 @@ async function deploy(files: string[], options: DeployOptions): Promise<void> {
   if (options.json) console.log(json(results))
 }
 
+interface PlaceOnNode {
+  kind: 'service' | 'route'
+  /** Below services/ or routes/. */
+  file: string
+}
+
+const FOLDERS = { services: 'service', routes: 'route' } as const
+
+/** A path that begins with routes/ is that of a route. */
+function placeAs(path: string): PlaceOnNode {
+  const [, folder = 'services', file] = /^(?:\.\/)?(?:(services|routes)\/)?(.+)$/.exec(path) ?? []
+  return { kind: FOLDERS[folder as keyof typeof FOLDERS], file: file ?? path }
+}
+
 /** A file that is to be removed need not be there any more, nor a project around it. */
-function pathBelowServices(path: string, remove: boolean): string {
+function placeOnNode(path: string, remove: boolean): PlaceOnNode {
   const file = resolve(path)
   const project = folderWith('signalbox.yaml', dirname(file))
-  const below = project && relative(join(project.folder, 'services'), file)
-  if (below !== undefined && below !== '' && below.split(sep)[0] !== '..') return below.split(sep).join('/')
-  if (remove)
-    return path
-      .split(sep)
-      .join('/')
-      .replace(/^(\.\/)?services\//, '')
-  const message = `${path} is not below services/ of a project: say with --as where it belongs there`
+  const [folder, ...below] = project ? relative(project.folder, file).split(sep) : []
+  if ((folder === 'services' || folder === 'routes') && below.length > 0) {
+    return { kind: FOLDERS[folder], file: below.join('/') }
+  }
+  if (remove) return placeAs(path.split(sep).join('/'))
+  const message = `${path} is not below services/ or routes/ of a project: say with --as where it belongs there`
   throw new SignalboxError('SIGNALBOX_USAGE', message)
 }
 
@@ -81,12 +98,12 @@ async function read(path: string): Promise<string> {
 }
 
 /** `path:line`, which editors and terminals make a link, and the line itself. */
-function placeOf(error: unknown, path: string, source: string): string {
+function placeOf(error: unknown, path: string, source: string, kind: PlaceOnNode['kind']): string {
   const details = error instanceof SignalboxError ? error.details : undefined
   const { line, in: other } = details ?? {}
   if (typeof line !== 'number') return `${path} is not deployed; what ran before goes on`
   const imported = typeof other === 'string' && !/(^|\/)_pending\./.test(other)
   const text = imported ? undefined : source.split('\n')[line - 1]
-  const place = paint('bold', `${imported ? `services/${oneLine(other)}` : path}:${line}`)
+  const place = paint('bold', `${imported ? `${kind}s/${oneLine(other)}` : path}:${line}`)
   return text === undefined ? place : `${place}\n  ${line} | ${oneLine(text)}`
 }

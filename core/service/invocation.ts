@@ -49,6 +49,11 @@ export interface Origin {
 const DEFAULT_CPU_TIMEOUT_MS = 30_000
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
 
+/** Where a service is reached; a route is named by its whole address. */
+export function addressOf(name: string): string {
+  return name.startsWith('route/') ? name : `service/${name}`
+}
+
 export class Invocation implements ServiceContext {
   readonly #ports: ServicePorts
   readonly #envelope: Envelope
@@ -102,7 +107,7 @@ export class Invocation implements ServiceContext {
 
   /** As the audit log names what makes a step. */
   get from(): string {
-    return `service/${this.#service}`
+    return addressOf(this.#service)
   }
 
   get log(): Logger {

@@ -12,7 +12,12 @@ const LOAD_TIMEOUT_MS = 10_000
 const SERVICE_NAME = /^[A-Za-z][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*$/
 
 /** Paths of the service files below a folder, sorted; tests, declarations, `_private` and hidden ones left out. */
-export async function findServices(folder: string): Promise<string[]> {
+export function findServices(folder: string): Promise<string[]> {
+  return findFiles(folder, isServiceFile)
+}
+
+/** Paths of the files below a folder whose path there is wanted, sorted; none when there is no folder. */
+export async function findFiles(folder: string, isWanted: (path: string) => boolean): Promise<string[]> {
   let entries: import('node:fs').Dirent[]
   try {
     entries = await readdir(folder, { recursive: true, withFileTypes: true })
@@ -23,7 +28,7 @@ export async function findServices(folder: string): Promise<string[]> {
   return entries
     .filter(entry => entry.isFile())
     .map(entry => join(entry.parentPath, entry.name))
-    .filter(file => isServiceFile(relative(folder, file)))
+    .filter(file => isWanted(relative(folder, file)))
     .sort()
 }
 
@@ -45,8 +50,12 @@ export interface LoadOptions {
 
 /** Whether a path can be that of a service file, by its name. */
 export function isServiceFile(path: string): boolean {
-  if (!SERVICE_FILE.test(path) || NO_SERVICE.test(path)) return false
-  return !path.split(sep).some(part => /^[._]/.test(part) || part === 'node_modules')
+  return SERVICE_FILE.test(path) && !NO_SERVICE.test(path) && !isHidden(path)
+}
+
+/** Whether a path leads through what is `_private`, hidden or installed. */
+export function isHidden(path: string): boolean {
+  return path.split(sep).some(part => /^[._]/.test(part) || part === 'node_modules')
 }
 
 /**
@@ -59,15 +68,7 @@ export async function loadService(
   options: LoadOptions = {},
 ): Promise<LoadedService> {
   const path = options.as ?? relative(folder, file)
-  const url = pathToFileURL(file)
-  if (options.version !== undefined) url.searchParams.set('version', options.version)
-  let module: { default?: unknown }
-  try {
-    module = await inTime(import(url.href), options.timeoutMs ?? LOAD_TIMEOUT_MS)
-  } catch (cause) {
-    throw await loadError(folder, file, cause, path)
-  }
-  const type = module.default
+  const type = await defaultExport(folder, file, options)
   if (!isServiceClass(type)) {
     throw new SignalboxError('SIGNALBOX_SERVICE_INVALID', `${path} has no service as its default export`, {
       details: { file: path },
@@ -82,6 +83,18 @@ export async function loadService(
     )
   }
   return { name, type, file: path }
+}
+
+/** The default export of a file. Throws SIGNALBOX_SERVICE_LOAD with file and line when it does not load. */
+export async function defaultExport(folder: string, file: string, options: LoadOptions): Promise<unknown> {
+  const url = pathToFileURL(file)
+  if (options.version !== undefined) url.searchParams.set('version', options.version)
+  try {
+    const loading = import(url.href) as Promise<{ default?: unknown }>
+    return (await inTime(loading, options.timeoutMs ?? LOAD_TIMEOUT_MS)).default
+  } catch (cause) {
+    throw await loadError(folder, file, cause, options.as ?? relative(folder, file))
+  }
 }
 
 /** Nothing ends a top-level await that waits for ever; nobody has to wait for it. */
@@ -111,31 +124,48 @@ export async function loadServices(
   folder: string,
   versionOf: (file: string) => Promise<string | undefined> = async () => undefined,
 ): Promise<LoadedServices> {
-  const loaded: LoadedService[] = []
+  const load = (file: string, version: string | undefined) =>
+    loadService(folder, file, version === undefined ? {} : { version })
+  const { loaded, errors } = await loadEach(await findServices(folder), load, versionOf)
+  const { units, twins } = withoutTwins('service', loaded)
+  return { services: units, errors: [...errors, ...twins] }
+}
+
+/** Loads files one after the other; each that does not load gives an error. */
+export async function loadEach<T>(
+  files: readonly string[],
+  load: (file: string, version: string | undefined) => Promise<T>,
+  versionOf: (file: string) => Promise<string | undefined>,
+): Promise<{ loaded: T[]; errors: SignalboxError[] }> {
+  const loaded: T[] = []
   const errors: SignalboxError[] = []
-  for (const file of await findServices(folder)) {
+  for (const file of files) {
     try {
-      const version = await versionOf(file)
-      loaded.push(await loadService(folder, file, version === undefined ? {} : { version }))
+      loaded.push(await load(file, await versionOf(file)))
     } catch (error) {
       errors.push(toSignalboxError(error, 'SIGNALBOX_SERVICE_LOAD'))
     }
   }
-  const services: LoadedService[] = []
-  for (const [name, same] of Map.groupBy(loaded, ({ name }) => name)) {
-    if (same.length === 1) services.push(same[0]!)
-    else
-      errors.push(
-        sameName(
-          name,
-          same.map(({ file }) => file),
-        ),
-      )
-  }
-  return { services, errors }
+  return { loaded, errors }
 }
 
-function sameName(name: string, files: string[]): SignalboxError {
-  const message = `service ${name} is defined by ${files.join(' and by ')}; give one of them another name`
-  return new SignalboxError('SIGNALBOX_SERVICE_INVALID', message, { details: { name, files } })
+/** Leaves out all that have the same name, with an error for each name. */
+export function withoutTwins<T extends { name: string; file: string }>(
+  kind: 'service' | 'route',
+  loaded: readonly T[],
+): { units: T[]; twins: SignalboxError[] } {
+  const units: T[] = []
+  const twins: SignalboxError[] = []
+  for (const [name, same] of Map.groupBy(loaded, ({ name }) => name)) {
+    const files = same.map(({ file }) => file)
+    if (same.length === 1) units.push(same[0]!)
+    else twins.push(sameName(kind, name, files))
+  }
+  return { units, twins }
+}
+
+function sameName(kind: 'service' | 'route', name: string, files: string[]): SignalboxError {
+  const code = kind === 'service' ? 'SIGNALBOX_SERVICE_INVALID' : 'SIGNALBOX_ROUTE_INVALID'
+  const message = `${kind} ${name} is defined by ${files.join(' and by ')}; give one of them another name`
+  return new SignalboxError(code, message, { details: { name, files } })
 }

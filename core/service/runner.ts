@@ -13,6 +13,8 @@ import { createService, type ServiceClass } from './service.ts'
 /** Makes correlation ids for messages that came with none. */
 const makeCid: IdSource = idSource()
 
+export { addressOf } from './invocation.ts'
+
 export class ServiceRunner {
   readonly name: string
   readonly type: ServiceClass

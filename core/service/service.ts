@@ -268,6 +268,11 @@ export function createService(type: ServiceClass, context: ServiceContext): Serv
   return instance
 }
 
+/** @internal The context that a service was made with. */
+export function contextBehind(service: Service): ServiceContext {
+  return service[CONTEXT]
+}
+
 /** @internal Whether a module's export is a service. */
 export function isServiceClass(value: unknown): value is ServiceClass {
   return typeof value === 'function' && value.prototype instanceof Service

@@ -29,7 +29,7 @@ import { nearest } from '../schema.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Connection } from '../transport.ts'
 import type { Origin, ServicePorts } from './invocation.ts'
-import { ServiceRunner } from './runner.ts'
+import { addressOf, ServiceRunner } from './runner.ts'
 import {
   type ChannelInfo,
   type Identity,
@@ -155,18 +155,21 @@ export function fakeConnection<C extends Connection = Connection>(operations: Pa
   }) as C
 }
 
-function classOf(one: FakeService | ServiceClass): ServiceClass {
+/** @internal */
+export function classOf(one: FakeService | ServiceClass): ServiceClass {
   return isServiceClass(one) ? one : service({ handle: (input, context) => one(input, context) })
 }
 
-function start(system: ActorSystem, runner: ServiceRunner): void {
-  system.spawn(`service/${runner.name}`, {
+/** @internal */
+export function start(system: ActorSystem, runner: ServiceRunner): void {
+  system.spawn(addressOf(runner.name), {
     concurrency: runner.type.concurrency ?? 256,
     behaviour: () => ({ receive: (_, envelope) => runner.run(envelope) }),
   })
 }
 
-function contextOf({ headers, identity, channel, cid }: TestMessage): AskOptions {
+/** @internal */
+export function contextOf({ headers, identity, channel, cid }: TestMessage): AskOptions {
   const origin: Origin = { identity, channel }
   return { cid, origin, headers: headers && lowerCase(headers) }
 }
@@ -175,7 +178,8 @@ function lowerCase(headers: Record<string, string>): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
 }
 
-function portsOf(
+/** @internal What a service under test is given of the bus; `known` are the services there are. */
+export function portsOf(
   system: ActorSystem,
   options: TestServiceOptions,
   known: string[],
@@ -183,14 +187,14 @@ function portsOf(
 ): ServicePorts {
   const record = (kind: TestCall['kind'], called: string, payload: unknown, { headers }: AskOptions) => {
     calls.push({ kind, service: called, payload, headers: { ...headers } })
-    if (!known.includes(called)) throw unknown(`no actor lives at service/${called}`, called, known)
+    if (!known.includes(called)) throw unknown(`no actor lives at ${addressOf(called)}`, called, known)
   }
   return {
     clock: system.clock,
     log: system.log,
     async ask(called, payload, ask) {
       record('invoke', called, payload, ask)
-      return system.ask(`service/${called}`, payload, ask)
+      return system.ask(addressOf(called), payload, ask)
     },
     tell(called, payload, context) {
       try {
@@ -198,7 +202,7 @@ function portsOf(
       } catch (error) {
         return refused(error as SignalboxError)
       }
-      return system.tell(`service/${called}`, payload, context)
+      return system.tell(addressOf(called), payload, context)
     },
     async keep(kind, name, { payload, options: given }) {
       kept.push({ kind, name, payload, options: given })
@@ -250,7 +254,8 @@ function runHere(
   })
 }
 
-function capturing(lines: TestLogLine[], bindings: Record<string, unknown>): Logger {
+/** @internal */
+export function capturing(lines: TestLogLine[], bindings: Record<string, unknown>): Logger {
   const line = (level: TestLogLine['level']) => (data: object, message?: string) => {
     lines.push({ level, message, data: { ...bindings, ...data } })
   }

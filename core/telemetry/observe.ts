@@ -46,6 +46,8 @@ export interface Observer {
     startMs: number,
   ): Observation | undefined
   connection(meter: Meter, call: ConnectionCall): Observation
+  /** A step of a route; undefined where nothing is traced. */
+  step(name: string, trace: string | undefined, cid: string): Observation | undefined
 }
 
 /** Undefined while nothing is traced and nobody tails. */
@@ -132,6 +134,11 @@ function endOf(kind: TailEvent['kind'], { error }: Outcome): TailEvent['event'] 
   return error === undefined ? 'handled' : 'failed'
 }
 
+/** Routes are measured as services are, under their whole address. */
+function addressOf(name: string): string {
+  return name.includes('/') ? name : `service/${name}`
+}
+
 const busObserver: Observer = {
   channel(meter, message, cid, startMs) {
     const trace = joinTrace(message.traceparent, message.headers.tracestate)
@@ -150,6 +157,8 @@ const busObserver: Observer = {
     const subject: Subject = { kind: 'connection', cid: call.cid, from: undefined, to }
     return new Observed(call.trace, span, tailHub.listening ? subject : undefined)
   },
+  step: (name, trace, cid) =>
+    tracer && observed(trace, tracer.service(name, { cid }, trace, performance.now())),
 }
 
 /** While nobody tails: the span is all there is to observe, and a trace that is not kept has none to end. */
@@ -179,5 +188,5 @@ function received(meter: Meter, message: Inbound, cid: string): Subject {
 function handling(meter: Meter, context: MessageContext, cid: string): Subject {
   const channel = (context.origin as Origin | undefined)?.channel
   const from = channel && `channel/${channel.transport}/${channel.name}`
-  return { kind: 'service', cid, from, to: `service/${meter.name}` }
+  return { kind: 'service', cid, from, to: addressOf(meter.name) }
 }

@@ -1,6 +1,6 @@
 /** A node in a process of its own, so that its memory can be measured: the other side of deploy-kit.ts. */
 import { setTimeout as wait } from 'node:timers/promises'
-import type { ServiceView } from '../../actors/service-registry.ts'
+import type { ServiceView } from '../../actors/service-units.ts'
 import { useCompileCache } from '../../cli/compile-cache.ts'
 import { startProject } from '../../cli/start.ts'
 

@@ -62,6 +62,7 @@ export const RouteOptions = Type.Object(
       }),
     ),
     service: Type.Optional(Type.String({ minLength: 1, description: "Short for target 'service/<name>'" })),
+    route: Type.Optional(Type.String({ minLength: 1, description: "Short for target 'route/<name>'" })),
     format: Type.Union(
       [
         Type.Literal('auto'),

@@ -148,12 +148,13 @@ export class RouteTable {
   }
 
   #compile(declared: HttpRoute, options: HttpChannelSettings, index: number): Route {
-    if (declared.target !== undefined && declared.service !== undefined) {
-      throw invalid(`routes[${index}] has both target and service; give one of them`)
+    const given = (['target', 'service', 'route'] as const).filter(name => declared[name] !== undefined)
+    if (given.length > 1) {
+      throw invalid(`routes[${index}] has both ${given.join(' and ')}; give one of them`)
     }
     return {
       path: declared.path,
-      target: declared.target ?? (declared.service === undefined ? undefined : `service/${declared.service}`),
+      target: targetOf(declared),
       format: declared.format,
       parametersAsPayload: declared.payload === 'auto',
       timeoutMs: declared.timeoutMs,
@@ -180,6 +181,11 @@ export class RouteTable {
     if (Object.hasOwn(query, '__proto__')) throw badUrl("the query parameter '__proto__' is not allowed")
     return query
   }
+}
+
+function targetOf({ target, service, route }: HttpRoute): string | undefined {
+  if (service !== undefined) return `service/${service}`
+  return route === undefined ? target : `route/${route}`
 }
 
 function choose(candidates: Route[], headers: Record<string, string>, query: Query): Route | undefined {

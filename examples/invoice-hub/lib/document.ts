@@ -15,7 +15,8 @@ export type Prefixes = Readonly<Record<string, string>>
 
 /** A refusal of the document because of what it says at an element, with the place in the details. */
 export function refused(why: string, place: Place): SignalboxError {
-  const message = `${why}, at ${place.element}, line ${place.line}`
+  const line = place.line > 0 ? `, line ${place.line}` : ''
+  const message = `${why}, at ${place.element}${line}`
   return new SignalboxError('SIGNALBOX_REQUEST_REFUSED', message, { status: 422, details: { ...place } })
 }
 

@@ -18,6 +18,7 @@ import {
   placeOf,
   refused,
 } from './document.ts'
+import { isEdifact, parseInterchange, segmentAt } from './interchange.ts'
 
 /** A syntax of documents: how it is recognised by its root, and the mapping that reads it. */
 interface Syntax {
@@ -41,8 +42,9 @@ const CII_PREFIXES: Prefixes = {
 
 const ubl = await load('ubl-to-invoice')
 const cii = await load('cii-to-invoice')
+const edifact = await load('edifact-to-invoice')
 
-/** All that the hub reads. Another syntax is a mapping, and a line here. */
+/** All that the hub reads of XML. Another syntax is a mapping, and a line here. */
 const SYNTAXES: readonly Syntax[] = [
   {
     root: 'urn:oasis:names:specification:ubl:schema:xsd:Invoice-2 Invoice',
@@ -61,19 +63,28 @@ function load(name: string): Promise<LoadedMapping> {
   return loadMapping(fileURLToPath(new URL(`../mappings/${name}.yaml`, import.meta.url)))
 }
 
+/** A document that has been read as far as the mapping: what it says, and where. */
+interface Reading {
+  mapping: LoadedMapping
+  data: unknown
+  /** Where a path of the mapping leads in the document. */
+  placeAt(path: string): Place
+  /** What a path leads to, for people. */
+  labelOf(path: string): string
+}
+
 /**
- * Reads a UBL or CII document. Throws SIGNALBOX_REQUEST_REFUSED (422) with `element`, `line` and `column` in the
- * details: XML that is not well-formed, an unknown kind of document, something mandatory that is missing, a number,
- * date or code that is none.
+ * Reads a UBL, CII or EDIFACT document. Throws SIGNALBOX_REQUEST_REFUSED (422) with `element`, `line` and `column` in the
+ * details: one that is not well-formed, an unknown kind of document, something mandatory that is missing, a number, date
+ * or code that is none.
  */
 export function readInvoice(bytes: Buffer): Invoice {
-  const root = parseDocument(bytes)
-  const { mapping, prefixes } = syntaxOf(root)
+  const reading = read(bytes)
   try {
     // The mappings have the shape of the canonical invoice; its schema is checked when the service answers.
-    return mapping.run(dataOf(root, prefixes)) as Invoice
+    return reading.mapping.run(reading.data) as Invoice
   } catch (error) {
-    throw refusal(error, root, prefixes)
+    throw refusal(error, reading)
   }
 }
 
@@ -90,14 +101,29 @@ export function documentBytes(payload: unknown): Buffer {
 
 /** Where the values with these JSON Pointers stand in the document; the nearest group for a value it does not have. */
 export function locate(bytes: Buffer, pointers: readonly string[]): Place[] {
-  const root = parseDocument(bytes)
-  const { mapping, prefixes } = syntaxOf(root)
-  const sources = mapping.trace!(dataOf(root, prefixes))
+  const { mapping, data, placeAt } = read(bytes)
+  const sources = mapping.trace!(data)
   return pointers.map(pointer => {
     let at = pointer
     while (at !== '' && !sources.has(at)) at = at.slice(0, at.lastIndexOf('/'))
-    return at === '' ? placeOf(root) : placeAt(root, sources.get(at)!, prefixes)
+    return placeAt(at === '' ? '' : sources.get(at)!)
   })
+}
+
+function read(bytes: Buffer): Reading {
+  if (isEdifact(bytes)) {
+    const data = parseInterchange(bytes)
+    const label = (path: string) => segmentAt(path).element.split('/').at(-1)!
+    return { mapping: edifact, data, placeAt: segmentAt, labelOf: label }
+  }
+  const root = parseDocument(bytes)
+  const { mapping, prefixes } = syntaxOf(root)
+  return {
+    mapping,
+    data: dataOf(root, prefixes),
+    placeAt: path => (path === '' ? placeOf(root) : placeAt(root, path, prefixes)),
+    labelOf,
+  }
 }
 
 function syntaxOf(root: XmlElement): Syntax {
@@ -107,13 +133,13 @@ function syntaxOf(root: XmlElement): Syntax {
 }
 
 /** The first thing that is wrong, at its place in the document. All of them are in the details. */
-function refusal(error: unknown, root: XmlElement, prefixes: Prefixes): unknown {
+function refusal(error: unknown, { placeAt, labelOf }: Reading): unknown {
   if (!(error instanceof SignalboxError) || error.details?.problems === undefined) return error
   const problems = error.details.problems as MappingProblem[]
-  const places = problems.map(({ source }) => placeAt(root, source, prefixes))
+  const places = problems.map(({ source }) => placeAt(source))
   const { source, reason } = problems[0]!
-  const why =
-    reason === undefined ? `${labelOf(source)} is missing or empty` : `${labelOf(source)}: ${reason}`
+  const label = labelOf(source)
+  const why = reason === undefined ? `${label} is missing or empty` : `${label}: ${reason}`
   const refusal = refused(why, places[0]!)
   return new SignalboxError('SIGNALBOX_REQUEST_REFUSED', refusal.message, {
     status: 422,

@@ -1,11 +1,12 @@
-/** The service files of a project on disk: nothing is written, read or removed outside their folder. */
+/** The service or route files of a project on disk: nothing is written, read or removed outside their folder. */
 import { lstat, mkdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { SignalboxError } from '../core/errors.ts'
-import { findServices, isServiceFile } from '../core/service/load.ts'
-import { versionOf } from './service-registry.ts'
+import { isRouteFile } from '../core/route/load.ts'
+import { findFiles, isServiceFile } from '../core/service/load.ts'
+import { UNIT_FOLDERS, type UnitKind, versionOf } from './unit-registry.ts'
 
-/** Of a new version while it is tried; the name keeps it from being taken for a service. */
+/** Of a new version while it is tried; the name keeps it from being taken for one of them. */
 const PENDING = '_pending.'
 const MAX_NAME_CHARACTERS = 200
 /** What file systems allow for one part of a path. */
@@ -21,32 +22,44 @@ export interface PendingFile {
   undo(): Promise<void>
 }
 
-export class ServiceFiles {
-  /** `services/` of the project; this one may be a link. */
-  readonly folder: string
+const IS_FILE: Readonly<Record<UnitKind, (path: string) => boolean>> = {
+  service: isServiceFile,
+  route: isRouteFile,
+}
+const ENDINGS: Readonly<Record<UnitKind, string>> = {
+  service: '.ts, .mts, .js or .mjs',
+  route: '.yaml, .yml, .ts, .mts, .js or .mjs',
+}
 
-  constructor(root: string) {
-    this.folder = join(root, 'services')
+export class UnitFiles {
+  /** `services/` or `routes/` of the project; this one may be a link. */
+  readonly folder: string
+  readonly #kind: UnitKind
+
+  constructor(root: string, kind: UnitKind) {
+    this.#kind = kind
+    this.folder = join(root, UNIT_FOLDERS[kind])
   }
 
-  /** All service files, below the folder. Links are not followed. */
+  /** All files, below the folder. Links are not followed. */
   async list(): Promise<string[]> {
-    return (await findServices(this.folder)).map(path => path.slice(this.folder.length + 1))
+    return (await findFiles(this.folder, IS_FILE[this.#kind])).map(path => path.slice(this.folder.length + 1))
   }
 
   versionOf(file: string): Promise<string> {
     return versionOf(join(this.folder, file))
   }
 
-  /** Throws SIGNALBOX_USAGE for a name that leads elsewhere or is that of no service file. */
+  /** Throws SIGNALBOX_USAGE for a name that leads elsewhere or is that of no such file. */
   checkName(file: string): void {
     const path = normalize(file)
     const parts = path.split(/[\\/]/)
     const isOutside = isAbsolute(path) || parts.includes('..') || /[\p{Cc}\\:]/u.test(file)
     const isLong =
       file.length > MAX_NAME_CHARACTERS || parts.some(part => Buffer.byteLength(part) > MAX_PART_BYTES)
-    if (!isOutside && !isLong && isServiceFile(path)) return
-    const message = `'${file.slice(0, MAX_NAME_CHARACTERS)}' is no name of a service file: a path below services/ that ends in .ts, .mts, .js or .mjs`
+    if (!isOutside && !isLong && IS_FILE[this.#kind](path)) return
+    const shown = file.slice(0, MAX_NAME_CHARACTERS)
+    const message = `'${shown}' is no name of a ${this.#kind} file: a path below ${UNIT_FOLDERS[this.#kind]}/ that ends in ${ENDINGS[this.#kind]}`
     throw new SignalboxError('SIGNALBOX_USAGE', message)
   }
 
@@ -89,7 +102,7 @@ export class ServiceFiles {
     try {
       await rm(path)
     } catch (cause) {
-      throw new SignalboxError('SIGNALBOX_NOT_FOUND', `there is no service file ${file}`, { cause })
+      throw new SignalboxError('SIGNALBOX_NOT_FOUND', `there is no ${this.#kind} file ${file}`, { cause })
     }
   }
 
@@ -105,7 +118,8 @@ export class ServiceFiles {
       if (found === undefined || found.isDirectory() !== isLast) continue
       const what = found.isSymbolicLink() ? 'a link' : found.isDirectory() ? 'a folder' : 'no folder'
       const place = parts.slice(0, index + 1).join('/')
-      const message = `services/${place} is ${what}: service files lie in plain folders below services/`
+      const folder = UNIT_FOLDERS[this.#kind]
+      const message = `${folder}/${place} is ${what}: ${this.#kind} files lie in plain folders below ${folder}/`
       throw new SignalboxError('SIGNALBOX_USAGE', message, { details: { file } })
     }
     return path
