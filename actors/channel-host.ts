@@ -1,5 +1,6 @@
 /** The actor of a channel: it keeps the endpoint open and hands what comes in to services. */
 import type { ActorSpec, ActorSystem, AskOptions } from '../core/actor/index.ts'
+import { recorder, type Step } from '../core/audit/recorder.ts'
 import { type IdSource, idSource } from '../core/clock.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Origin } from '../core/service/invocation.ts'
@@ -142,6 +143,7 @@ function receiver(
   authenticate: (message: Inbound) => Promise<Identity> | undefined,
 ): (message: Inbound) => Promise<Outbound> {
   const meter = meterOf('channel', name, transport)
+  const audit = auditor(transport, name)
   return async message => {
     if (message.target === undefined) {
       throw new SignalboxError(
@@ -152,7 +154,7 @@ function receiver(
     const cid = message.cid ?? makeCid()
     // An open channel pays nothing for the question.
     const admission = authenticate(message)
-    const identity = admission && (await admitted(admission, cid))
+    const identity = admission && (await admitted(admission, cid, message, audit))
     const startedAt = meter.begin()
     if (message.bytes !== undefined) meter.bytes += message.bytes
     const observation = observer?.channel(meter, message, cid, startedAt)
@@ -172,6 +174,7 @@ function receiver(
       const { payload, head } = await system.request(message.target, message.payload, options)
       const endMs = meter.end(startedAt)
       observation?.end({ endMs, status: head?.status, body: payload })
+      if (recorder) audit(message, { cid, startedAt, endMs, status: head?.status, bytesOut: sizeOf(payload) })
       return {
         payload,
         headers: head?.headers ?? {},
@@ -182,6 +185,7 @@ function receiver(
       const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
       const endMs = meter.end(startedAt, error.code)
       observation?.end({ error, endMs })
+      if (recorder) audit(message, { cid, startedAt, endMs, error: error.code, status: error.status })
       throw withCid(error, cid)
     }
   }
@@ -210,10 +214,59 @@ function withoutCredentials(headers: Record<string, string>): Record<string, str
   return others
 }
 
-async function admitted(admission: Promise<Identity>, cid: string): Promise<Identity> {
+async function admitted(
+  admission: Promise<Identity>,
+  cid: string,
+  message: Inbound,
+  audit: Auditor,
+): Promise<Identity> {
+  const startedAt = performance.now()
   try {
     return await admission
   } catch (thrown) {
-    throw withCid(toSignalboxError(thrown, 'SIGNALBOX_UNAUTHENTICATED'), cid)
+    const error = toSignalboxError(thrown, 'SIGNALBOX_UNAUTHENTICATED')
+    if (recorder) audit(message, { cid, startedAt, error: error.code, status: error.status })
+    throw withCid(error, cid)
   }
+}
+
+/** How a message ended, for the audit log. */
+type Auditor = (
+  message: Inbound,
+  end: Pick<Step, 'cid' | 'startedAt' | 'endMs' | 'error' | 'status' | 'bytesOut'>,
+) => void
+
+function auditor(transport: string, name: string): Auditor {
+  const address = `channel/${transport}/${name}`
+  return (
+    { target, headers, payload, bytes, attributes },
+    { cid, startedAt, endMs, error, status, bytesOut },
+  ) => {
+    recorder?.record({
+      kind: 'channel',
+      cid,
+      address,
+      to: target,
+      operation: textOf(attributes.method),
+      detail: textOf(attributes.path),
+      startedAt,
+      endMs,
+      error,
+      status,
+      bytesIn: bytes,
+      bytesOut,
+      headers,
+      payload,
+      attributes,
+    })
+  }
+}
+
+function textOf(attribute: unknown): string | undefined {
+  return typeof attribute === 'string' ? attribute : undefined
+}
+
+/** Bytes of an answer, where it is bytes already. */
+function sizeOf(payload: unknown): number | undefined {
+  return payload instanceof Uint8Array ? payload.length : undefined
 }

@@ -5,11 +5,16 @@ import type {
   DeployView,
   HealthView,
   NodeView,
+  RecordView,
+  ReplayResult,
   ResourceView,
   ServiceView,
   TailEvent,
   TailFilter,
+  TrailView,
 } from '../actors/admin/operator.ts'
+import type { AuditPage } from '../core/audit/audit-log.ts'
+import type { AuditQuery } from '../core/audit/query.ts'
 import { SignalboxError } from '../core/errors.ts'
 import type { AdminTarget } from './admin-target.ts'
 import { eventsOf } from './event-stream.ts'
@@ -124,6 +129,24 @@ export class AdminClient {
 
   openapi(): Promise<unknown> {
     return this.#json('GET', '/v1/openapi.json')
+  }
+
+  messages(query: AuditQuery): Promise<AuditPage> {
+    return this.#json('GET', '/v1/messages', { query: { ...query } })
+  }
+
+  trail(cid: string): Promise<TrailView> {
+    return this.#json('GET', `/v1/messages/${encodeURIComponent(cid)}`)
+  }
+
+  messageBody(id: string): Promise<RecordView> {
+    return this.#json('GET', `/v1/messages/${encodeURIComponent(id)}/body`)
+  }
+
+  /** The node keeps the time; this side waits a little longer, so that its error arrives. */
+  replay(id: string, timeoutMs: number): Promise<ReplayResult> {
+    const path = `/v1/messages/${encodeURIComponent(id)}/replay`
+    return this.#json('POST', path, { query: { timeoutMs }, timeoutMs: timeoutMs + 5_000 })
   }
 
   audit(after: number, limit: number): Promise<AuditView[]> {

@@ -1,6 +1,7 @@
 /** Sets up the actors of the keeper: queues, topics, schedules, and the state that routes and services keep. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { NodeAudit } from '../actors/audit/audit-requests.ts'
 import { logAdmin } from '../actors/messages/log-admin.ts'
 import { type LogConfig, LogRegistry } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
@@ -8,6 +9,7 @@ import type { LogKind } from '../actors/messages/protocol.ts'
 import { STATE, stateActor } from '../actors/messages/state.ts'
 import type { ScheduleConfig } from '../actors/schedules/schedule.ts'
 import { ScheduleRegistry } from '../actors/schedules/schedule-registry.ts'
+import type { AuditSettings } from '../core/audit/policy.ts'
 import { openFileJournal } from '../core/store/files/file-journal.ts'
 import { openLmdbStore } from '../core/store/lmdb/lmdb-store.ts'
 import { openOnlyHere } from '../core/store/lmdb/owner.ts'
@@ -21,18 +23,21 @@ export interface KeeperConfig {
   topics: LogConfig<TopicResource>[]
   subscriptions: LogConfig<SubscriptionResource>[]
   schedules: ScheduleConfig[]
+  /** What of messages is recorded. */
+  audit: AuditSettings
 }
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
-  const { folder, queues, topics, subscriptions, schedules: configs } = worker.config as KeeperConfig
+  const { folder, queues, topics, subscriptions, schedules: configs, audit } = worker.config as KeeperConfig
   // A keeper that is replaced could not give back what it had open.
   openOnlyHere(folder)
   await mkdir(join(folder, 'state'), { recursive: true, mode: 0o700 })
   const state = await openLmdbStore({ folder: join(folder, 'state') })
   worker.declare(STATE, { placement: 'everyWorker', spec: stateActor(state) })
-  const logs = new LogRegistry(worker, folder, path =>
-    openFileJournal({ folder: path, lockFolder: folder, log: worker.log, clock: worker.system.clock }),
-  )
+  const open = (path: string) =>
+    openFileJournal({ folder: path, lockFolder: folder, log: worker.log, clock: worker.system.clock })
+  const audited = await NodeAudit.open(worker, folder, audit, open)
+  const logs = new LogRegistry(worker, folder, open)
   // One that is damaged must not keep the others from serving.
   await each(worker, 'queue', queues, queue => logs.putQueue(queue))
   await each(worker, 'topic', topics, topic => logs.putTopic(topic))
@@ -43,6 +48,7 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
     drain: () => schedules.stop(),
     stop: async () => {
       await logs.close()
+      await audited.close()
       await state.close()
     },
     lost: (place, reason) => {
@@ -52,6 +58,7 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
     },
     requests: {
       ...logAdmin(logs),
+      ...audited.requests(),
       ...schedules.requests(),
       putQueue: (queue: LogConfig<QueueResource>) => logs.putQueue(queue),
       putTopic: (topic: LogConfig<TopicResource>) => logs.putTopic(topic),

@@ -27,7 +27,7 @@ export function isKept(kind: ResourceKind): kind is KeptKind {
 export type CompleteResources = Readonly<Partial<Record<ResourceKind, readonly EndpointConfig[]>>>
 
 /** What the keeper is started with. */
-export function keeperConfig(folder: string, resources: CompleteResources): KeeperConfig {
+export function keeperConfig(folder: string, resources: CompleteResources): Omit<KeeperConfig, 'audit'> {
   return {
     folder,
     queues: [...(resources.queue ?? [])] as LogConfig<QueueResource>[],

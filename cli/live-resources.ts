@@ -7,6 +7,7 @@ import type { ChangeView } from '../actors/admin/operator.ts'
 import type { DeployWorker } from '../actors/deployer.ts'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
 import type { SubscriptionResource } from '../actors/messages/options.ts'
+import type { AuditSettings } from '../core/audit/policy.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import { diff } from '../core/resource/diff.ts'
 import { withFilePaths } from '../core/resource/file-paths.ts'
@@ -44,6 +45,8 @@ export interface LiveResourcesOptions {
   keeper: () => Promise<DeployWorker>
   /** Where the keeper keeps everything. */
   keptFolder: string
+  /** What of messages is recorded. */
+  audit: AuditSettings
   log: Logger
 }
 
@@ -131,10 +134,12 @@ export class LiveResources {
     for (const resource of this.#resources()) {
       complete[resource.kind] = [...(complete[resource.kind] ?? []), await this.#resolved(resource)]
     }
-    this.#keeper = keeperConfig(this.#options.keptFolder, complete)
+    const { audit, keptFolder } = this.#options
+    this.#keeper = { ...keeperConfig(keptFolder, complete), audit }
     const { security = [], connection = [], channel = [] } = complete
     const consumers = consumersOf(complete)
-    return { root, keepsState: true, security, connections: connection, channels: channel, consumers }
+    const endpoints = { connections: connection, channels: channel }
+    return { root, keepsState: true, security, ...endpoints, consumers, audit }
   }
 
   /**

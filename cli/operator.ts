@@ -8,16 +8,21 @@ import type {
   HealthView,
   NodeView,
   Operator,
+  RecordView,
+  ReplayResult,
   ResourceView,
   ServiceView,
   Tail,
   TailEvent,
   TailFilter,
+  TrailView,
   WantedResource,
   WorkerView,
 } from '../actors/admin/operator.ts'
 import type { Deployer } from '../actors/deployer.ts'
 import type { UnitKind } from '../actors/unit-registry.ts'
+import type { AuditPage } from '../core/audit/audit-log.ts'
+import type { AuditQuery } from '../core/audit/query.ts'
 import { SignalboxError, toSignalboxError } from '../core/errors.ts'
 import type { Node } from '../core/node.ts'
 import { writeProjectFile } from '../core/resource/project-file.ts'
@@ -247,6 +252,31 @@ export class BusOperator implements Operator {
     const open: Tail = listener => this.#parts.telemetry.tail(filter, listener)
     // To watch messages pass is an act, too.
     return this.#acts.run(doerOf(actor), 'message.read', targets.tail, { after: filter }, async () => open)
+  }
+
+  messages(query: AuditQuery): Promise<AuditPage> {
+    return this.#keeper('auditSearch', query) as Promise<AuditPage>
+  }
+
+  trail(cid: string): Promise<TrailView> {
+    return this.#keeper('auditTrail', cid) as Promise<TrailView>
+  }
+
+  messageBody(actor: Actor, id: string): Promise<RecordView> {
+    const read = () => this.#keeper('auditRecord', id) as Promise<RecordView>
+    return this.#acts.run(doerOf(actor), 'message.read', targets.message(id), {}, read)
+  }
+
+  replay(actor: Actor, id: string, timeoutMs: number): Promise<ReplayResult> {
+    const objects = (result: ReplayResult | undefined) => (result ? { after: result } : {})
+    return this.#acts.run(doerOf(actor), 'message.replay', targets.message(id), objects, async () => {
+      return (await this.#keeper('auditReplay', { id, timeoutMs })) as ReplayResult
+    })
+  }
+
+  async #keeper(verb: string, payload: unknown): Promise<unknown> {
+    const keeper = await this.#parts.node.host.startKeeper()
+    return keeper.request(verb, payload)
   }
 
   async audit(after: number, limit: number): Promise<AuditView[]> {

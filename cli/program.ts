@@ -14,6 +14,7 @@ import * as health from './commands/health.ts'
 import * as init from './commands/init.ts'
 import * as invoke from './commands/invoke.ts'
 import * as keys from './commands/keys.ts'
+import * as messages from './commands/messages.ts'
 import * as metrics from './commands/metrics.ts'
 import * as openapi from './commands/openapi.ts'
 import * as ps from './commands/ps.ts'
@@ -33,7 +34,7 @@ interface Group {
 
 const GROUPS: Group[] = [
   { title: 'Run:', verbs: [init, start, test, keys] },
-  { title: 'Look:', verbs: [ps, services, routes, tail, health, metrics, audit, doctor] },
+  { title: 'Look:', verbs: [ps, services, routes, messages, tail, health, metrics, audit, doctor] },
   { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
   { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },
   { title: 'Describe:', verbs: [openapi, client, explain, completion] },

@@ -32,6 +32,7 @@ export interface Project {
   /** Where the admin API listens; undefined when it does not. */
   admin: { host: string; port: number } | undefined
   telemetry: unknown
+  audit: Settings['audit']
   /** Commands to show when it has started. */
   try: string[]
   channels: EndpointConfig[]
@@ -72,6 +73,7 @@ export function parseProject(text: string, root: string, path = 'signalbox.yaml'
     network: effective.network,
     admin: effective.admin && { host: effective.admin.host ?? '127.0.0.1', port: effective.admin.port },
     telemetry: effective.telemetry,
+    audit: effective.audit,
     try: effective.try ?? [],
     channels: configsOf('channel', file),
     connections: configsOf('connection', file),

@@ -1,6 +1,7 @@
 /** `signalbox start [dir]`: runs a project until it is told to stop. */
 import { join } from 'node:path'
 import { Deployer } from '../actors/deployer.ts'
+import { auditSettings } from '../core/audit/policy.ts'
 import { SignalboxError } from '../core/errors.ts'
 import { siblingModule } from '../core/module-url.ts'
 import { type Node, startNode } from '../core/node.ts'
@@ -83,6 +84,7 @@ async function run(
       workers: running,
       keeper: () => node.host.startKeeper(),
       keptFolder: join(state.folder, 'messages'),
+      audit: auditSettings(project.audit),
       log,
     })
   if (!live) {

@@ -1,4 +1,5 @@
 /** Sets up the actors of a worker: the services, routes, connections and channels of the project. */
+import { startRecorder } from '../actors/audit/audit-actor.ts'
 import { ChannelSecurity, type SecurityConfig } from '../actors/channel-security.ts'
 import { type EndpointConfig, EndpointRegistry } from '../actors/endpoint-registry.ts'
 import type { ConsumerConfig } from '../actors/messages/consumer.ts'
@@ -9,6 +10,7 @@ import { remoteState } from '../actors/messages/state.ts'
 import { RunningRoutes, routesActor, routesAddress, routeUnits } from '../actors/route-units.ts'
 import { serviceUnits } from '../actors/service-units.ts'
 import { UNIT_FOLDERS, type UnitKind, UnitRegistry } from '../actors/unit-registry.ts'
+import type { AuditSettings } from '../core/audit/policy.ts'
 import { idSource } from '../core/clock.ts'
 import type { SignalboxError } from '../core/errors.ts'
 import type { RoutePorts } from '../core/route/compiling.ts'
@@ -26,6 +28,8 @@ export interface BootConfig {
   channels: EndpointConfig[]
   /** Who hands the messages of queues and subscriptions to services. */
   consumers: ConsumerConfig[]
+  /** What of messages is recorded; undefined: nothing, there is no keeper. */
+  audit?: AuditSettings
   /** Whether the node has a folder for its state. */
   keepsState?: boolean
   /** Files (`services/a.ts`, `routes/b.yaml`) without which the worker must not start; of others that do not load the rest goes on. */
@@ -41,6 +45,7 @@ interface UnitRequest {
 
 export default async function boot(worker: WorkerContext): Promise<WorkerHooks> {
   const config = worker.config as BootConfig
+  const audit = startRecorder(worker, config.audit)
   const security = new ChannelSecurity(worker.system.clock, worker.log)
   const endpoints = new EndpointRegistry(worker, transportNamed, security.guard)
   const ports = servicePorts(worker, endpoints)
@@ -71,7 +76,9 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
       await Promise.all([endpoints.drain(handover), consumers.drain()])
       // What came from outside may have given the routes something to do by themselves.
       await running.drain()
+      await audit?.flush()
     },
+    stop: async () => audit?.close(),
     requests: {
       units: () => [...units.service.list(), ...units.route.list()],
       services: () => units.service.list(),

@@ -415,6 +415,19 @@ export const ERRORS = {
     what: 'The queue or topic has no subscription of this name.',
     fix: 'Subscribe first; `signalbox topics` lists the subscriptions that there are.',
   },
+  // Audit log
+  SIGNALBOX_AUDIT_OFF: {
+    status: 404,
+    retryable: false,
+    what: 'This node records no messages.',
+    fix: 'Set audit.enabled to true in signalbox.yaml and start the node again.',
+  },
+  SIGNALBOX_AUDIT_NOT_REPLAYABLE: {
+    status: 409,
+    retryable: false,
+    what: 'A record of the audit log cannot be sent again.',
+    fix: 'The message says why: its body was not kept, fields of it are masked, or it did not go to an actor of the bus.',
+  },
   // Routes
   SIGNALBOX_ROUTE_INVALID: {
     status: 500,

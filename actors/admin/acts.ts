@@ -15,6 +15,7 @@ export const targets = {
   service: (name: string) => `service/${name}`,
   unitFile: (kind: 'service' | 'route', file: string) => `${kind}-file/${file}`,
   secret: (name: string) => `secret/${name}`,
+  message: (id: string) => `message/${id}`,
 }
 
 const resource = ({ kind, type, name }: Params) => `${kind}/${type}/${name}`
@@ -35,6 +36,8 @@ const OF_HANDLER: { readonly [H in HandlerName]?: (params: Params) => string } =
   setSecret: ({ name }) => targets.secret(name!),
   removeSecret: ({ name }) => targets.secret(name!),
   tail: () => targets.tail,
+  messageBody: ({ id }) => targets.message(id!),
+  replay: ({ id }) => targets.message(id!),
 }
 
 /** What a request to a route is about: a resource, a service, or else the path. Parameters need not be checked yet. */

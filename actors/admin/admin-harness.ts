@@ -1,6 +1,8 @@
 /** What the tests of the admin API share: an operator that records calls, and a server in front of it. */
 import http from 'node:http'
 import net from 'node:net'
+import type { AuditRecord } from '../../core/audit/entry.ts'
+import type { AuditQuery } from '../../core/audit/query.ts'
 import { SignalboxError } from '../../core/errors.ts'
 import { may, ROLES, type Role } from '../../core/security/roles.ts'
 import { silentLogger } from '../../core/telemetry/log.ts'
@@ -108,8 +110,31 @@ export class RecordingOperator implements Operator {
       return () => this.listeners.delete(listener)
     }
   }
+  messages = (query: AuditQuery) =>
+    this.#note('messages', [query], { records: [], next: undefined, partial: false, notes: [] })
+  trail = (cid: string) =>
+    this.#note('trail', [cid], { cid, from: 0, to: 0, durationMs: 0, steps: [], truncated: false, notes: [] })
+  messageBody = (actor: Actor, id: string) => this.#note('messageBody', [actor, id], { record: record(id) })
+  replay = (actor: Actor, id: string, timeoutMs: number) =>
+    this.#note('replay', [actor, id, timeoutMs], { cid: 'new', to: 'service/greet', outcome: 'ok' })
   audit = (after: number, limit: number) => this.#note('audit', [after, limit], [])
   verifyAudit = () => this.#note('verifyAudit', [], { brokenAt: undefined, entries: 0 })
+}
+
+function record(id: string): AuditRecord {
+  return {
+    id,
+    worker: 'n1/0',
+    kind: 'channel',
+    at: 1,
+    durationMs: 1,
+    cid: 'c',
+    address: 'channel/http/public',
+    outcome: 'ok',
+    headers: {},
+    body: 'none',
+    altered: false,
+  }
 }
 
 export interface Started {

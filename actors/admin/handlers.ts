@@ -1,5 +1,6 @@
 /** What each route of the admin API does: one function for each handler of the table, on the operator alone. */
 
+import type { AuditQuery } from '../../core/audit/query.ts'
 import { DOCS_CSP, DOCS_PAGE } from './docs-page.ts'
 import { ADMIN_OPENAPI } from './openapi.ts'
 import type { Actor, HealthView, Operator, ResourceView, Tail, TailFilter } from './operator.ts'
@@ -91,6 +92,14 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     return NOTHING
   },
   tail: async (operator, { actor, query }) => ({ events: await operator.tail(actor, query as TailFilter) }),
+  messages: async (operator, { query }) => ({ json: await operator.messages(query as AuditQuery) }),
+  trail: async (operator, { params }) => ({ json: await operator.trail(params.cid!) }),
+  messageBody: async (operator, { actor, params }) => ({
+    json: await operator.messageBody(actor, params.id!),
+  }),
+  async replay(operator, { actor, params, query }) {
+    return { json: await operator.replay(actor, params.id!, query.timeoutMs as number) }
+  },
   audit: async (operator, { query }) => ({
     json: await operator.audit(query.after as number, query.limit as number),
   }),

@@ -33,6 +33,10 @@ const DECISIONS: Readonly<Record<HandlerName, typeof ANYBODY | readonly Role[]>>
   export: ALL,
   scale: ['operator', 'admin'],
   tail: ['operator', 'developer', 'admin'],
+  messages: ['operator', 'developer', 'admin'],
+  trail: ['operator', 'developer', 'admin'],
+  messageBody: ['operator', 'developer', 'admin'],
+  replay: ['operator', 'developer', 'admin'],
   invoke: ['developer', 'admin'],
   deploy: ['developer', 'admin'],
   undeploy: ['developer', 'admin'],
@@ -58,6 +62,8 @@ const VALUES: Record<string, string> = {
   type: 'http',
   name: 'public',
   '*': 'orders/create.ts',
+  cid: 'c-1',
+  id: '1-2s-0',
 }
 
 function requestOf(route: AdminRoute): { path: string; body: string | undefined; type: string | undefined } {

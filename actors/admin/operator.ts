@@ -2,6 +2,10 @@
  * What can be done to a running node. The admin API is this interface over HTTP; the command line and the web
  * admin use nothing else.
  */
+import type { AuditPage } from '../../core/audit/audit-log.ts'
+import type { AuditRecord } from '../../core/audit/entry.ts'
+import type { AuditQuery } from '../../core/audit/query.ts'
+import type { Trail } from '../../core/audit/trail.ts'
 import type { Logger } from '../../core/telemetry/log.ts'
 
 /** Who does it, for permissions and the audit chain. */
@@ -132,6 +136,25 @@ export interface TailFilter {
 /** Begins to call the listener; returns what ends it. */
 export type Tail = (listener: (event: TailEvent) => void) => () => void
 
+/** The way of a message, with what a reader has to know of the log. */
+export type TrailView = Trail & { notes: string[] }
+
+/** One record with its body, where that was kept. */
+export interface RecordView {
+  record: AuditRecord
+  payload?: unknown
+}
+
+/** What came of a message that was sent again. */
+export interface ReplayResult {
+  /** The new correlation id. */
+  cid: string
+  /** Where it went. */
+  to: string
+  outcome: string
+  error?: { code: string; message: string }
+}
+
 export interface AuditView {
   seq: number
   at: number
@@ -185,6 +208,13 @@ export interface Operator {
   openapi(): Promise<unknown>
   /** Gives what calls `listener` for each event, until the function that it returns is called. */
   tail(actor: Actor, filter: TailFilter): Promise<Tail>
+  /** Recorded steps of messages; see `AuditQuery`. */
+  messages(query: AuditQuery): Promise<AuditPage>
+  /** The way of one message through this node. */
+  trail(cid: string): Promise<TrailView>
+  messageBody(actor: Actor, id: string): Promise<RecordView>
+  /** Sends a recorded message again. */
+  replay(actor: Actor, id: string, timeoutMs: number): Promise<ReplayResult>
   audit(after: number, limit: number): Promise<AuditView[]>
   /** The first broken entry of the audit chain; undefined when it is whole. */
   verifyAudit(): Promise<{ brokenAt: number | undefined; entries: number }>

@@ -50,6 +50,10 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'PUT', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'setSecret', act: true, summary: 'Store a secret: the body is its value', body: 'text' },
   { method: 'DELETE', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'removeSecret', act: true, summary: 'Remove a secret' },
   { method: 'GET', path: '/v1/tail', permission: 'message.read', handler: 'tail', act: true, summary: 'Messages as they pass, as Server-Sent Events; ?name=&cid=&outcome=' },
+  { method: 'GET', path: '/v1/messages', permission: 'message.read', handler: 'messages', summary: 'Steps of messages that this node has recorded, newest first, without bodies; ?from=&to=&cid=&name=&kind=&outcome=&text=&limit=&after=' },
+  { method: 'GET', path: '/v1/messages/:cid', permission: 'message.read', handler: 'trail', summary: 'The way of one message through this node, step by step' },
+  { method: 'GET', path: '/v1/messages/:id/body', permission: 'message.read', handler: 'messageBody', act: true, summary: 'One recorded step with its body, where that was kept' },
+  { method: 'POST', path: '/v1/messages/:id/replay', permission: 'message.replay', handler: 'replay', act: true, summary: 'Send a recorded message again to where it went; ?timeoutMs=', body: 'none' },
   { method: 'GET', path: '/v1/audit', permission: 'audit.read', handler: 'audit', summary: 'Administrative acts; ?after=&limit=' },
   { method: 'GET', path: '/v1/audit/verify', permission: 'audit.read', handler: 'verifyAudit', summary: 'Whether the chain of administrative acts is whole' },
 ]

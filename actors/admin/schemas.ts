@@ -1,4 +1,5 @@
 /** What each handler of the admin API takes and answers. The table of routes names the handlers. */
+import { AuditQuery } from '../../core/audit/query.ts'
 import { type TSchema, Type } from '../../core/schema.ts'
 import { SECRET_NAME } from '../../core/security/secrets.ts'
 import * as views from './views.ts'
@@ -81,6 +82,32 @@ const RouteFile = Type.Object(
 const Filter = (description: string) =>
   Type.Optional(Type.String({ minLength: 1, maxLength: 512, description }))
 
+const Timeout = Type.Object(
+  {
+    timeoutMs: Type.Integer({
+      minimum: 1,
+      maximum: MAX_INVOKE_MS,
+      default: DEFAULT_INVOKE_MS,
+      description: 'How long to wait for the answer, in milliseconds',
+    }),
+  },
+  closed,
+)
+const Cid = Type.Object(
+  { cid: Type.String({ minLength: 1, maxLength: 256, description: 'Correlation id, percent-encoded' }) },
+  closed,
+)
+const RecordId = Type.Object(
+  {
+    id: Type.String({
+      pattern: '^[0-9a-z]{1,11}-[0-9a-z]{1,11}-[0-9a-z]{1,5}$',
+      maxLength: 29,
+      description: 'Id of a recorded step',
+    }),
+  },
+  closed,
+)
+
 /** By name of the handler. */
 export const SCHEMAS = {
   live: { answer: views.Health, statuses: { 503: 'It does not' } },
@@ -97,17 +124,7 @@ export const SCHEMAS = {
   services: { answer: views.Services },
   invoke: {
     params: Service,
-    query: Type.Object(
-      {
-        timeoutMs: Type.Integer({
-          minimum: 1,
-          maximum: MAX_INVOKE_MS,
-          default: DEFAULT_INVOKE_MS,
-          description: 'How long to wait for the answer, in milliseconds',
-        }),
-      },
-      closed,
-    ),
+    query: Timeout,
     body: Type.Unknown(),
     answer: Type.Unknown(),
     statuses: { 204: 'The service answered nothing' },
@@ -163,6 +180,10 @@ export const SCHEMAS = {
     }),
     answerType: 'text/event-stream',
   },
+  messages: { query: AuditQuery, answer: views.Messages },
+  trail: { params: Cid, answer: views.TrailSchema },
+  messageBody: { params: RecordId, answer: views.Message },
+  replay: { params: RecordId, query: Timeout, answer: views.Replayed },
   audit: {
     query: Type.Object(
       {

@@ -128,3 +128,64 @@ export const ProblemSchema = Type.Object(
   },
   { additionalProperties: true },
 )
+
+const Step = Type.Object({
+  id: Type.String({ description: 'Names the record; for its body and to send it again' }),
+  worker: Type.String(),
+  kind: Type.String({ description: 'channel, service, connection, publish, delivery, dead or replay' }),
+  at: Type.Number({ description: 'When it began, milliseconds since the epoch' }),
+  durationMs: Type.Number(),
+  cid: Type.String(),
+  address: Type.String({ description: 'Where it happened, e.g. channel/http/public' }),
+  to: Type.Optional(Type.String()),
+  from: Type.Optional(Type.String()),
+  operation: Type.Optional(Type.String()),
+  detail: Type.Optional(Type.String()),
+  outcome: Type.String({ description: 'ok or the code of an error' }),
+  status: Type.Optional(Type.Integer()),
+  bytesIn: Type.Optional(Type.Integer()),
+  bytesOut: Type.Optional(Type.Integer()),
+  seq: Type.Optional(Type.Integer()),
+  attempt: Type.Optional(Type.Integer()),
+  waitedMs: Type.Optional(Type.Number({ description: 'How long a queue had it' })),
+  headers: Type.Record(Type.String(), Type.String()),
+  body: Type.String({ description: 'kept, or why it was not' }),
+  altered: Type.Boolean({ description: 'Fields of the body are masked' }),
+})
+const Notes = Type.Array(Type.String(), { description: 'What a reader has to know: what is missing' })
+
+export const Messages = Type.Object({
+  records: Type.Array(Step),
+  next: Type.Optional(Type.String({ description: 'For ?after= of the next page' })),
+  partial: Type.Boolean({ description: 'It ran out of time; there may be more at `next`' }),
+  notes: Notes,
+})
+
+export const TrailSchema = Type.Object({
+  cid: Type.String(),
+  from: Type.Number(),
+  to: Type.Number(),
+  durationMs: Type.Number(),
+  steps: Type.Array(
+    Type.Intersect([
+      Step,
+      Type.Object({
+        depth: Type.Integer(),
+        parent: Type.Optional(Type.String()),
+        sinceStartMs: Type.Number(),
+        gapMs: Type.Number(),
+      }),
+    ]),
+  ),
+  truncated: Type.Boolean(),
+  notes: Notes,
+})
+
+export const Message = Type.Object({ record: Step, payload: Type.Optional(Type.Unknown()) })
+
+export const Replayed = Type.Object({
+  cid: Type.String({ description: 'The new correlation id' }),
+  to: Type.String(),
+  outcome: Type.String(),
+  error: Type.Optional(Type.Object({ code: Type.String(), message: Type.String() })),
+})

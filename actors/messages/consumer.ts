@@ -3,6 +3,7 @@
  * many as it may handle at once, settles those that succeeded, and tells of those that did not.
  */
 import type { ActorContext, ActorSpec, AskOptions } from '../../core/actor/behaviour.ts'
+import { recorder } from '../../core/audit/recorder.ts'
 import type { Clock, Timer } from '../../core/clock.ts'
 import { type SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import type { Origin } from '../../core/service/invocation.ts'
@@ -11,7 +12,8 @@ import type { Lease } from '../../core/store/messages/message-log.ts'
 import type { Caller } from '../../core/telemetry/connection-view.ts'
 import { meterOf } from '../../core/telemetry/meters.ts'
 import type { Connection } from '../../core/transport.ts'
-import { unpackContent } from './content.ts'
+import { auditDead, auditDelivery, deliveryAddress } from './auditing.ts'
+import { type MessageContent, unpackContent } from './content.ts'
 import { type DeliveredMessage, type LogKind, type LogRequest, opsAddress } from './protocol.ts'
 
 export interface ConsumerConfig {
@@ -68,6 +70,9 @@ class Consumer {
   readonly #place: ConsumerPlace
   readonly #context: ActorContext
   readonly #ops: string
+  /** As the audit log names the two ends of a delivery. */
+  readonly #address: string
+  readonly #to: string
   readonly #leaseMs: number
   #stopping = false
   #taking: { abort: AbortController; done: Promise<void> } | undefined
@@ -83,6 +88,8 @@ class Consumer {
     this.#place = place
     this.#context = context
     this.#ops = opsAddress(config.kind, config.log)
+    this.#address = deliveryAddress(config.kind, config.log, config.subscription)
+    this.#to = typeof config.target === 'string' ? config.target : `connection/${config.target.connection}`
     this.#leaseMs = config.timeoutMs + LEASE_RESERVE_MS
   }
 
@@ -144,14 +151,20 @@ class Consumer {
     const meter = meterOf('consumer', this.#config.name)
     const startedAt = meter.begin()
     const lease = { seq: message.seq, lease: message.lease }
+    let content: MessageContent = { payload: undefined }
+    const delivered = () => ({ address: this.#address, to: this.#to, message, content, startedAt })
     try {
-      await this.#deliver(message)
+      content = unpackContent(message.content)
+      await this.#deliver(message, content)
       meter.end(startedAt)
+      if (recorder) auditDelivery(delivered())
       this.#settle(lease)
     } catch (thrown) {
       const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
       meter.end(startedAt, error.code)
-      await this.#fail(message, lease, error)
+      if (recorder) auditDelivery({ ...delivered(), error })
+      const state = await this.#fail(content, lease, error)
+      if (state === 'dead' && recorder) auditDead({ ...delivered(), error })
     } finally {
       this.#active--
       if (this.#active === 0) for (const resolve of this.#idle.splice(0)) resolve()
@@ -159,8 +172,8 @@ class Consumer {
     }
   }
 
-  #deliver(message: DeliveredMessage): Promise<unknown> {
-    const { payload, cid, trace, identity } = unpackContent(message.content)
+  #deliver(message: DeliveredMessage, content: MessageContent): Promise<unknown> {
+    const { payload, cid, trace, identity } = content
     const { kind, name, log, target, timeoutMs } = this.#config
     const { seq, attempt, publishedAt, id, key, priority } = message
     const attributes = {
@@ -184,7 +197,7 @@ class Consumer {
         timeoutMs,
         ...(cid !== undefined && { cid }),
       }
-      return this.#place.connection(connection, { cid, trace }).send(outgoing)
+      return this.#place.connection(connection, { cid, trace, from: this.#to }).send(outgoing)
     }
     const origin: Origin = { channel: { transport: kind, name, attributes }, identity }
     return this.#context.ask(target, payload, { cid, trace, headers, origin, timeoutMs })
@@ -207,9 +220,13 @@ class Consumer {
     })
   }
 
-  async #fail(message: DeliveredMessage, lease: Lease, error: SignalboxError): Promise<void> {
+  /** `dead`: it is not delivered any more. Undefined: the queue could not be told. */
+  async #fail(
+    { cid }: MessageContent,
+    lease: Lease,
+    error: SignalboxError,
+  ): Promise<'delayed' | 'dead' | undefined> {
     const { subscription } = this.#config
-    const { cid } = unpackContent(message.content)
     const failure: Failure = {
       code: error.code,
       message: error.message,
@@ -221,9 +238,11 @@ class Consumer {
       },
     }
     try {
-      await this.#ask({ op: 'fail', subscription, lease, failure, dead: isHopeless(error) })
+      const reply = await this.#ask({ op: 'fail', subscription, lease, failure, dead: isHopeless(error) })
+      return reply as 'delayed' | 'dead'
     } catch (thrown) {
       this.#report(thrown, 'a failed message could not be returned; it is delivered again after its lease')
+      return undefined
     }
   }
 

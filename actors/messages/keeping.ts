@@ -3,14 +3,23 @@ import type { ActorSystem } from '../../core/actor/index.ts'
 import type { ServicePorts } from '../../core/service/invocation.ts'
 import { addressOf } from '../../core/service/runner.ts'
 import type { Receipt } from '../../core/service/service.ts'
+import { auditPublish } from './auditing.ts'
 import { packContent } from './content.ts'
 import { opsAddress } from './protocol.ts'
 
 export function keeping(system: ActorSystem): ServicePorts['keep'] {
   return async (kind, name, { payload, options, from }, context) => {
-    const content = packContent(payload, context, addressOf(from))
+    const maker = addressOf(from)
+    const content = packContent(payload, context, maker)
     const request = { op: 'publish', messages: [{ ...options, content }] }
-    const [receipt] = (await system.ask(opsAddress(kind, name), request, context)) as [Receipt]
-    return receipt
+    const { cid } = context
+    const { headers } = options
+    return auditPublish(
+      { kind, name, cid, from: maker, payload, headers, bytes: content.length },
+      async () => {
+        const [receipt] = (await system.ask(opsAddress(kind, name), request, context)) as [Receipt]
+        return receipt
+      },
+    )
   }
 }

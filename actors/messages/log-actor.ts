@@ -1,12 +1,14 @@
 /** The actors of a queue or topic: one takes payloads, the other operations. */
+import { baseOf } from '../../core/actor/address.ts'
 import type { ActorSpec, Behaviour } from '../../core/actor/behaviour.ts'
 import type { Envelope } from '../../core/actor/envelope.ts'
 import { type Clock, idSource, type Timer } from '../../core/clock.ts'
 import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import type { Delivery, NewMessage } from '../../core/store/messages/message.ts'
 import type { MessageLog } from '../../core/store/messages/message-log.ts'
+import { auditPublish } from './auditing.ts'
 import { packContent } from './content.ts'
-import type { DeliveredMessage, LogRequest } from './protocol.ts'
+import type { DeliveredMessage, LogKind, LogRequest } from './protocol.ts'
 
 const MAX_TAKE = 1_000
 const MAX_WAIT_MS = 60_000
@@ -25,7 +27,10 @@ export function intakeActor(log: MessageLog, inspect: () => Record<string, unkno
         const context = { ...envelope.context, cid: envelope.context.cid ?? makeCid() }
         const content = packContent(envelope.payload, context)
         const message = { content, headers: context.headers, ...messageProperties(context.headers) }
-        const [receipt] = await log.publish([message])
+        const { cid, headers } = context
+        const [kind, name] = baseOf(envelope.to).split('/') as [LogKind, string]
+        const published = { kind, name, cid, payload: envelope.payload, headers, bytes: content.length }
+        const receipt = await auditPublish(published, async () => (await log.publish([message]))[0]!)
         envelope.resolve(receipt, { status: 202 })
       }),
     }),

@@ -11,6 +11,8 @@ import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import type { SchemaViolation } from '../../core/schema.ts'
 import { compileSchema, Type } from '../../core/schema.ts'
 import type { Origin } from '../../core/service/invocation.ts'
+import type { Receipt } from '../../core/service/service.ts'
+import { auditFetched, auditPublish, deliveryAddress } from './auditing.ts'
 import { packContent, unpackContent } from './content.ts'
 import { messageProperties } from './log-actor.ts'
 import {
@@ -156,7 +158,13 @@ class PubsubApi {
     const content = packContent(payload, context, call.as && `client/${call.as}`)
     const headers = clientHeaders(context.headers)
     const messages = [{ content, headers, ...messageProperties(context.headers) }]
-    const [receipt] = (await this.#ask(call, { op: 'publish', messages })) as unknown[]
+    const { kind, name } = call
+    const from = call.as && `client/${call.as}`
+    const published = { kind, name, cid: context.cid, from, payload, headers, bytes: content.length }
+    const receipt = await auditPublish(published, async () => {
+      const [kept] = (await this.#ask(call, { op: 'publish', messages })) as [Receipt]
+      return kept
+    })
     envelope.resolve(receipt, { status: 202 })
   }
 
@@ -261,16 +269,24 @@ class PubsubApi {
     }
   }
 
-  #take(call: Call, max: number, waitMs: number, leaseMs: number | undefined): Promise<DeliveredMessage[]> {
-    const request: LogRequest = {
-      op: 'take',
+  async #take(
+    call: Call,
+    max: number,
+    waitMs: number,
+    leaseMs: number | undefined,
+  ): Promise<DeliveredMessage[]> {
+    const request = {
+      op: 'take' as const,
       subscription: subscriptionOf(call),
       max,
       consumer: `client/${call.as ?? ''}`,
       waitMs,
       ...(leaseMs !== undefined && { leaseMs }),
     }
-    return this.#ask(call, request, waitMs + 30_000) as Promise<DeliveredMessage[]>
+    const taken = (await this.#ask(call, request, waitMs + 30_000)) as DeliveredMessage[]
+    const address = deliveryAddress(call.kind, call.name, request.subscription)
+    auditFetched(address, call.as, taken)
+    return taken
   }
 
   #ask({ kind, name, as = '' }: Call, request: LogRequest, timeoutMs = 30_000): Promise<unknown> {

@@ -1,4 +1,5 @@
 /** The settings of a node in `signalbox.yaml`: everything there that is not a resource. */
+import { AuditOptions } from '../audit/policy.ts'
 import { type Static, type TSchema, Type } from '../schema.ts'
 import { RESOURCE_LISTS, ResourceName } from './resource.ts'
 
@@ -122,6 +123,7 @@ export const SETTINGS = {
   network: Type.Optional(Network),
   admin: Type.Optional(Admin),
   telemetry: Type.Optional(Type.Unknown({ description: 'Logs, metrics and traces.' })),
+  audit: Type.Optional(AuditOptions),
   try: Type.Optional(
     Type.Array(Type.String(), { default: [], description: 'Commands to show when the project has started.' }),
   ),

@@ -49,6 +49,11 @@ export interface Origin {
 const DEFAULT_CPU_TIMEOUT_MS = 30_000
 const NO_HEADERS: Readonly<Record<string, string>> = Object.freeze({})
 
+/** Where a service is reached; a route is named by its whole address. */
+export function addressOf(name: string): string {
+  return name.startsWith('route/') ? name : `service/${name}`
+}
+
 export class Invocation implements ServiceContext {
   readonly #ports: ServicePorts
   readonly #envelope: Envelope
@@ -60,6 +65,8 @@ export class Invocation implements ServiceContext {
   #log: Logger | undefined
   /** What the service gets: that of the envelope, or its texts read. */
   payload: unknown
+  /** When it began, on `performance.now()`, where calls of services are recorded; otherwise 0. */
+  auditedAt = 0
   /** Set while somebody traces or tails. */
   observation: Observation | undefined
 
@@ -96,6 +103,11 @@ export class Invocation implements ServiceContext {
   /** The trace that what follows belongs to. */
   get trace(): string | undefined {
     return this.observation === undefined ? this.#envelope.context.trace : this.observation.trace
+  }
+
+  /** As the audit log names what makes a step. */
+  get from(): string {
+    return addressOf(this.#service)
   }
 
   get log(): Logger {

@@ -1,5 +1,6 @@
 /** Runs a service for one message: checks what goes in and what comes out, and makes every failure a typed one. */
 import type { Envelope } from '../actor/envelope.ts'
+import { recorder } from '../audit/recorder.ts'
 import { type IdSource, idSource } from '../clock.ts'
 import { type ErrorCode, SignalboxError, toSignalboxError } from '../errors.ts'
 import { compileSchema, type SchemaViolation, type TSchema, type Validator } from '../schema.ts'
@@ -12,10 +13,7 @@ import { createService, type ServiceClass } from './service.ts'
 /** Makes correlation ids for messages that came with none. */
 const makeCid: IdSource = idSource()
 
-/** Where a service is reached; a route is named by its whole address. */
-export function addressOf(name: string): string {
-  return name.startsWith('route/') ? name : `service/${name}`
-}
+export { addressOf } from './invocation.ts'
 
 export class ServiceRunner {
   readonly name: string
@@ -49,6 +47,7 @@ export class ServiceRunner {
     const startedAt = measuring ? this.meter.begin() : 0
     const observation = observer?.service(this.meter, envelope.context, invocation, startedAt)
     if (observation !== undefined) invocation.observation = observation
+    if (recorder?.services) invocation.auditedAt = startedAt || performance.now()
     let result: unknown
     try {
       const violations = this.#input?.(envelope.payload)
@@ -105,6 +104,18 @@ export class ServiceRunner {
     envelope.resolve(value, invocation.head)
     const endMs = startedAt === 0 ? undefined : this.meter.end(startedAt)
     observation?.end({ endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
+    if (invocation.auditedAt !== 0) this.#audit(envelope, invocation, undefined)
+  }
+
+  #audit(
+    { context, bytes, payload }: Envelope,
+    invocation: Invocation,
+    error: SignalboxError | undefined,
+  ): void {
+    const { cid, from: address, auditedAt: startedAt } = invocation
+    const step = { kind: 'service', cid, address, startedAt, headers: context.headers, payload } as const
+    const { code, status } = error ?? {}
+    recorder?.record({ ...step, bytesIn: bytes || undefined, error: code, status })
   }
 
   #fail(
@@ -119,6 +130,7 @@ export class ServiceRunner {
     if (startedAt === 0) this.meter.fail(error.code)
     else endMs = this.meter.end(startedAt, error.code)
     observation?.end({ error, endMs, bytes: envelope.bytes || undefined, body: envelope.payload })
+    if (invocation.auditedAt !== 0) this.#audit(envelope, invocation, error)
     // What the service did not mean to throw is the author's to see; so is what nobody else will be told.
     if (error.status >= 500 && envelope.cancelled === undefined) {
       invocation.log.error({ code: error.code, err: error }, 'service failed')

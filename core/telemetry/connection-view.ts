@@ -1,5 +1,6 @@
 /** A connection as a service uses it: its operations are counted, traced and carry the correlation id. */
-import { toSignalboxError } from '../errors.ts'
+import { recorder } from '../audit/recorder.ts'
+import { type SignalboxError, toSignalboxError } from '../errors.ts'
 import type { Connection, Transport } from '../transport.ts'
 import type { Meter } from './meters.ts'
 import { observer } from './observe.ts'
@@ -9,6 +10,8 @@ import { traceHeaders } from './trace-context.ts'
 export interface Caller {
   readonly cid: string | undefined
   readonly trace: string | undefined
+  /** What makes the call, e.g. `service/orders.create`, where that is known. */
+  readonly from?: string | undefined
 }
 
 interface About {
@@ -65,13 +68,49 @@ async function run(
     const result = await call.apply(target, passed)
     meter.end(startedAt)
     observation?.end({ status: statusOf(result), body: options?.payload })
+    if (recorder) audit(meter, caller, operation, startedAt, options, statusOf(result), undefined)
     return result
   } catch (thrown) {
     const error = toSignalboxError(thrown, 'SIGNALBOX_CONNECT_FAILED')
     meter.end(startedAt, error.code)
-    observation?.end({ error, status: error.details?.status as number | undefined, body: options?.payload })
+    const status = error.details?.status as number | undefined
+    observation?.end({ error, status, body: options?.payload })
+    if (recorder) audit(meter, caller, operation, startedAt, options, status, error)
     throw thrown
   }
+}
+
+function audit(
+  { name, transport }: Meter,
+  { cid, from }: Caller,
+  operation: string,
+  startedAt: number,
+  options: Record<string, unknown> | undefined,
+  status: number | undefined,
+  error: SignalboxError | undefined,
+): void {
+  const { payload, headers, attributes } = options ?? {}
+  const path = options?.path ?? (attributes as { path?: unknown } | undefined)?.path
+  recorder?.record({
+    kind: 'connection',
+    cid: cid ?? '',
+    address: `connection/${transport}/${name}`,
+    from,
+    operation,
+    detail: typeof path === 'string' ? withoutQuery(path) : undefined,
+    startedAt,
+    error: error?.code,
+    status: typeof status === 'number' ? status : undefined,
+    bytesOut: payload instanceof Uint8Array ? payload.length : undefined,
+    headers: headers as Record<string, string> | undefined,
+    payload,
+  })
+}
+
+/** What is asked for may hold secrets. */
+function withoutQuery(path: string): string {
+  const mark = path.indexOf('?')
+  return mark < 0 ? path : path.slice(0, mark)
 }
 
 function pick({ cid, trace }: Caller): Caller {

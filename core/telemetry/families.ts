@@ -42,6 +42,7 @@ export function familiesOf(snapshots: readonly MetricsSnapshot[]): Family[] {
     for (const kind of KINDS) addMeters(families, snapshot, kind)
     addActors(families, snapshot)
     addTraces(families, snapshot)
+    addAudit(families, snapshot)
     addRuntime(families, snapshot)
     addHost(families, snapshot)
   }
@@ -200,6 +201,29 @@ function addTraces(families: Families, from: MetricsSnapshot): void {
   }
   const waiting = { name: 'signalbox.trace.queued', unit: '{span}', help: 'Spans that are not exported yet.' }
   families.number('gauge', waiting, from, {}, queued)
+}
+
+function addAudit(families: Families, from: MetricsSnapshot): void {
+  if (from.audit === undefined) return
+  const { recorded, dropped, waitingBytes } = from.audit
+  const records = {
+    name: 'signalbox.audit.records',
+    unit: '{record}',
+    help: 'Steps of messages that were recorded for the audit log.',
+  }
+  const lost = {
+    name: 'signalbox.audit.dropped',
+    unit: '{record}',
+    help: 'Steps of messages that were not recorded because the audit log did not keep up.',
+  }
+  const waiting = {
+    name: 'signalbox.audit.waiting',
+    unit: 'By',
+    help: 'Records that wait to be taken by the audit log.',
+  }
+  families.number('counter', records, from, {}, recorded)
+  families.number('counter', lost, from, {}, dropped)
+  families.number('gauge', waiting, from, {}, waitingBytes)
 }
 
 function addRuntime(families: Families, from: MetricsSnapshot): void {

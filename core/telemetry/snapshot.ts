@@ -3,6 +3,7 @@ import { type EventLoopUtilization, monitorEventLoopDelay, performance } from 'n
 import v8 from 'node:v8'
 import { baseOf } from '../actor/address.ts'
 import type { ActorSystem } from '../actor/system.ts'
+import { type RecorderCounts, recorder } from '../audit/recorder.ts'
 import { type MeterSnapshot, meterSnapshots } from './meters.ts'
 import type { TraceCounts } from './root-sampler.ts'
 import type { SpanCounts } from './span-outbox.ts'
@@ -60,6 +61,8 @@ export interface MetricsSnapshot {
   meters: MeterSnapshot[]
   actors: ActorSnapshot[]
   deadLetters: number | undefined
+  /** What the thread has recorded for the audit log; undefined where it records nothing. */
+  audit: RecorderCounts | undefined
   traces: TraceSnapshot | undefined
   runtime: RuntimeSnapshot
   host: NodeSnapshot | undefined
@@ -130,6 +133,7 @@ export function takeSnapshot(
     meters: meterSnapshots(),
     actors: system ? actorsOf(system) : [],
     deadLetters: system?.deadLetters,
+    audit: recorder?.counts(),
     traces,
     runtime: runtime.look(),
     host: undefined,

@@ -1,0 +1,3 @@
+import { service } from 'signalbox'
+
+export default service({ handle: () => ({ message: 'How goes it?' }) })
