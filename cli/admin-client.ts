@@ -23,6 +23,7 @@ interface RequestParts {
   json?: unknown
   text?: string
   query?: Record<string, string | number | undefined>
+  headers?: Record<string, string>
   timeoutMs?: number
   signal?: AbortSignal
   /** Statuses beside 2xx that carry the answer, not an error. */
@@ -102,8 +103,10 @@ export class AdminClient {
     return this.#json('POST', '/v1/diff', { text: yaml })
   }
 
-  apply(yaml: string): Promise<ApplyResult> {
-    return this.#json('POST', '/v1/apply', { text: yaml, timeoutMs: 4 * DEFAULT_TIMEOUT_MS })
+  /** `etag` is that of the difference somebody has agreed to; rejects with SIGNALBOX_STORE_CONFLICT (412) when it is old. */
+  apply(yaml: string, etag: string): Promise<ApplyResult> {
+    const headers = { 'if-match': `"${etag}"` }
+    return this.#json('POST', '/v1/apply', { text: yaml, headers, timeoutMs: 4 * DEFAULT_TIMEOUT_MS })
   }
 
   export(): Promise<string> {
@@ -189,6 +192,7 @@ export class AdminClient {
           accept: 'application/json, text/plain;q=0.9, */*;q=0.8',
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
           ...(body !== undefined && { 'content-type': type }),
+          ...parts.headers,
         },
         ...(body !== undefined && { body }),
         // The token is for this server, not for one that it names.

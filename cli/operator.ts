@@ -23,6 +23,7 @@ import { writeProjectFile } from '../core/resource/project-file.ts'
 import type { ResourceKinds } from '../core/resource/resource.ts'
 import { nearest } from '../core/schema.ts'
 import type { Logger } from '../core/telemetry/log.ts'
+import { KEEPER_SLOT } from '../core/worker/keeper-slot.ts'
 import { Acts, doerOf } from './acts.ts'
 import { channelApi } from './channel-api.ts'
 import type { LiveResources } from './live-resources.ts'
@@ -70,7 +71,10 @@ export class BusOperator implements Operator {
   async node(): Promise<NodeView> {
     const { node, name, version } = this.#parts
     const view = await node.inspect()
-    const workers = view.workers as unknown as WorkerView[]
+    const workers = view.workers.map(worker => ({
+      ...worker,
+      role: worker.slot === KEEPER_SLOT ? 'keeper' : 'worker',
+    })) as WorkerView[]
     return { ...view, name, version, startedAt: this.#startedAt, workers }
   }
 
@@ -183,8 +187,8 @@ export class BusOperator implements Operator {
     return this.#changes.diff(yaml)
   }
 
-  apply(actor: Actor, yaml: string): Promise<ApplyResult> {
-    return this.#changes.apply(doerOf(actor), yaml)
+  apply(actor: Actor, yaml: string, ifEtag?: string): Promise<ApplyResult> {
+    return this.#changes.apply(doerOf(actor), yaml, ifEtag)
   }
 
   async export(): Promise<string> {

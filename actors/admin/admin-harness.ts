@@ -89,8 +89,9 @@ export class RecordingOperator implements Operator {
     return this.#note('remove', [actor, id, ifRevision], undefined)
   }
   ping = (id: string) => this.#note('ping', [id], { ok: true })
-  diff = (yaml: string) => this.#note('diff', [yaml], { changes: [], text: '' })
-  apply = (actor: Actor, yaml: string) => this.#note('apply', [actor, yaml], { changes: [], text: '' })
+  diff = (yaml: string) => this.#note('diff', [yaml], { changes: [], text: '', etag: 'tag' })
+  apply = (actor: Actor, yaml: string, ifEtag?: string) =>
+    this.#note('apply', [actor, yaml, ifEtag], { changes: [], text: '', etag: 'tag' })
   export = () => this.#note('export', [], 'name: test\n')
   secrets = () => this.#note('secrets', [], [{ name: 'TOKEN', changedAt: 1 }])
   setSecret = (actor: Actor, name: string, value: string) =>

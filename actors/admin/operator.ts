@@ -32,6 +32,8 @@ export interface ActorView {
 
 export interface WorkerView {
   slot: number
+  /** The keeper keeps queues, topics and schedules, and runs no services. */
+  role: 'worker' | 'keeper'
   place: string
   state: string
   actors: ActorView[]
@@ -99,6 +101,8 @@ export interface ApplyResult {
   changes: ChangeView[]
   /** The same for people: lines with +, ~ and -. */
   text: string
+  /** Names the state of all resources that a difference was made from, or that applying has led to. */
+  etag: string
 }
 
 export interface DeployView {
@@ -170,7 +174,8 @@ export interface Operator {
   ping(id: string): Promise<{ ok: boolean; error?: string }>
   /** What `apply` of this signalbox.yaml would change. */
   diff(yaml: string): Promise<ApplyResult>
-  apply(actor: Actor, yaml: string): Promise<ApplyResult>
+  /** `ifEtag`: refuse with SIGNALBOX_STORE_CONFLICT when resources have changed since the difference with this etag. */
+  apply(actor: Actor, yaml: string, ifEtag?: string): Promise<ApplyResult>
   /** What runs, as signalbox.yaml. */
   export(): Promise<string>
 

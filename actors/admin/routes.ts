@@ -42,7 +42,7 @@ export const ADMIN_ROUTES: readonly AdminRoute[] = [
   { method: 'DELETE', path: '/v1/resources/:kind/:type/:name', permission: 'resource.write', handler: 'remove', act: true, summary: 'Remove a resource; If-Match: revision' },
   { method: 'POST', path: '/v1/resources/:kind/:type/:name/ping', permission: 'resource.read', handler: 'ping', summary: 'Try a channel or connection', body: 'none' },
   { method: 'POST', path: '/v1/diff', permission: 'resource.read', handler: 'diff', summary: 'What applying this signalbox.yaml would change', body: 'text' },
-  { method: 'POST', path: '/v1/apply', permission: 'resource.write', handler: 'apply', act: true, summary: 'Make the node match this signalbox.yaml', body: 'text' },
+  { method: 'POST', path: '/v1/apply', permission: 'resource.write', handler: 'apply', act: true, summary: 'Make the node match this signalbox.yaml; If-Match: etag of the difference', body: 'text' },
   { method: 'GET', path: '/v1/export', permission: 'resource.read', handler: 'export', summary: 'What runs, as signalbox.yaml' },
   { method: 'GET', path: '/v1/secrets', permission: 'secret.list', handler: 'secrets', summary: 'Names of the secrets' },
   { method: 'PUT', path: '/v1/secrets/:name', permission: 'secret.write', handler: 'setSecret', act: true, summary: 'Store a secret: the body is its value', body: 'text' },

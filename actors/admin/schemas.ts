@@ -18,8 +18,8 @@ export interface HandlerSchema {
   answerType?: string
   /** Answers in addition to the usual ones: status and meaning. */
   statuses?: Record<number, string>
-  /** Whether it takes If-Match. */
-  conditional?: true
+  /** Whether it takes If-Match: the revision of a resource, or the etag of a difference. */
+  conditional?: 'revision' | 'etag'
 }
 
 /** Parts of letters, digits and `_ . $ : -` divided by slashes, none of which begins with a dot. */
@@ -124,12 +124,12 @@ export const SCHEMAS = {
     ),
     body: Type.Record(Type.String(), Type.Unknown(), { description: 'The options' }),
     answer: views.ResourceSchema,
-    conditional: true,
+    conditional: 'revision',
   },
-  remove: { params: Resource, conditional: true },
+  remove: { params: Resource, conditional: 'revision' },
   ping: { params: Resource, answer: views.Ping },
   diff: { answer: views.Applied },
-  apply: { answer: views.Applied },
+  apply: { answer: views.Applied, conditional: 'etag' },
   export: { answer: Type.String(), answerType: 'application/yaml; charset=utf-8' },
   secrets: { answer: views.SecretNames },
   setSecret: { params: Secret },

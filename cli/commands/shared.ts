@@ -12,7 +12,10 @@ export function examples(command: Command, ...lines: string[]): Command {
 /** Gives a verb the options that say which node it talks to. */
 export function withNode(command: Command): Command {
   return command
-    .option('--url <url>', `admin API of the node (default: SIGNALBOX_URL, else ${DEFAULT_ADMIN_URL})`)
+    .option(
+      '--url <url>',
+      `admin API of the node (default: SIGNALBOX_URL, else the node of this project, else ${DEFAULT_ADMIN_URL})`,
+    )
     .option('--token <token>', 'admin token (default: SIGNALBOX_TOKEN, else .signalbox/admin-token)')
 }
 

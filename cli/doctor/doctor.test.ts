@@ -282,7 +282,15 @@ const NODE: NodeView = {
   endpoint: undefined,
   peers: [],
   replaced: 0,
-  workers: [{ slot: 0, place: 'n1/0', state: 'ready', actors: [{ address: 'service/a', state: 'running' }] }],
+  workers: [
+    {
+      slot: 0,
+      role: 'worker',
+      place: 'n1/0',
+      state: 'ready',
+      actors: [{ address: 'service/a', state: 'running' }],
+    },
+  ],
 }
 const TROUBLED: NodeView = {
   ...NODE,

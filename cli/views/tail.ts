@@ -1,5 +1,6 @@
 /** How `signalbox tail` shows one step of a message. */
 import type { TailEvent } from '../../actors/admin/operator.ts'
+import { KEEPER_SLOT } from '../../core/worker/keeper-slot.ts'
 import { duration, oneLine, paint, time } from '../output.ts'
 
 const CLOCK_START = 'yyyy-mm-dd '.length
@@ -10,8 +11,7 @@ export function tailLine(event: TailEvent): string {
   const clock = `${time(at).slice(CLOCK_START)}.${String(new Date(at).getMilliseconds()).padStart(3, '0')}`
   const parts = [
     paint('dim', clock),
-    // Where it is not known which worker it was there is no number of one.
-    Number(worker) >= 0 ? `${oneLine(String(node))}/${Number(worker)}` : oneLine(String(node)),
+    `${oneLine(String(node))}/${Number(worker) === KEEPER_SLOT ? 'keeper' : Number(worker)}`,
     oneLine(String(event.event)).padEnd(8),
     paint('bold', oneLine(kind === 'channel' ? `${from} > ${to}` : String(address))),
   ]
