@@ -1,5 +1,6 @@
 /** What operators do to this node: the admin API's other half. Every change is in the chain of acts. */
 import { targets } from '../actors/admin/acts.ts'
+import type { KeptOperator } from '../actors/admin/kept-operator.ts'
 import type {
   Actor,
   ApplyResult,
@@ -26,6 +27,7 @@ import type { Logger } from '../core/telemetry/log.ts'
 import { KEEPER_SLOT } from '../core/worker/keeper-slot.ts'
 import { Acts, doerOf } from './acts.ts'
 import { channelApi } from './channel-api.ts'
+import { KeeperOperator } from './kept-operator.ts'
 import type { LiveResources } from './live-resources.ts'
 import type { PolicyGuard } from './policy.ts'
 import { ResourceChanges, viewOf } from './resource-changes.ts'
@@ -50,6 +52,7 @@ export interface OperatorParts {
 
 export class BusOperator implements Operator {
   readonly log: Logger
+  readonly kept: KeptOperator
   readonly #parts: OperatorParts
   readonly #acts: Acts
   readonly #changes: ResourceChanges
@@ -61,6 +64,8 @@ export class BusOperator implements Operator {
     this.#parts = parts
     this.#acts = new Acts(parts.state.acts)
     this.#changes = new ResourceChanges({ ...parts, acts: this.#acts })
+    const { node, resources } = parts
+    this.kept = new KeeperOperator({ keeper: () => node.host.keeper, resources, acts: this.#acts })
     this.log = parts.log
   }
 

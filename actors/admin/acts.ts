@@ -15,9 +15,18 @@ export const targets = {
   service: (name: string) => `service/${name}`,
   serviceFile: (file: string) => `service-file/${file}`,
   secret: (name: string) => `secret/${name}`,
+  schedule: (name: string) => `schedule/${name}`,
+  /** A queue or topic, `queue/orders`. */
+  log: (kind: string, name: string) => `${kind}/${name}`,
+  /** A message in one, `queue/orders/17`. */
+  message: (kind: string, name: string, seq: number | string) => `${kind}/${name}/${seq}`,
 }
 
 const resource = ({ kind, type, name }: Params) => `${kind}/${type}/${name}`
+
+const log = ({ kind, name }: Params) => targets.log(kind!, name!)
+const message = ({ kind, name, seq }: Params) => targets.message(kind!, name!, seq!)
+const schedule = ({ name }: Params) => targets.schedule(name!)
 
 const OF_HANDLER: { readonly [H in HandlerName]?: (params: Params) => string } = {
   scale: () => targets.workers,
@@ -33,6 +42,20 @@ const OF_HANDLER: { readonly [H in HandlerName]?: (params: Params) => string } =
   setSecret: ({ name }) => targets.secret(name!),
   removeSecret: ({ name }) => targets.secret(name!),
   tail: () => targets.tail,
+  log,
+  keptMessages: log,
+  browse: log,
+  publish: log,
+  keptMessage: message,
+  edit: message,
+  resend: log,
+  drop: log,
+  purge: log,
+  seek: ({ name }) => targets.log('topic', name!),
+  scheduleHistory: schedule,
+  runSchedule: schedule,
+  pauseSchedule: schedule,
+  resumeSchedule: schedule,
 }
 
 /** What a request to a route is about: a resource, a service, or else the path. Parameters need not be checked yet. */

@@ -1,6 +1,7 @@
 /** What each route of the admin API does: one function for each handler of the table, on the operator alone. */
 
 import { DOCS_CSP, DOCS_PAGE } from './docs-page.ts'
+import { KEPT_HANDLERS } from './kept-handlers.ts'
 import { ADMIN_OPENAPI } from './openapi.ts'
 import type { Actor, ApplyResult, HealthView, Operator, ResourceView, Tail, TailFilter } from './operator.ts'
 import { type HandlerName, SCHEMAS } from './schemas.ts'
@@ -29,7 +30,7 @@ export interface AdminAnswer {
   events?: Tail
 }
 
-type Handler = (operator: Operator, call: AdminCall) => AdminAnswer | Promise<AdminAnswer>
+export type Handler = (operator: Operator, call: AdminCall) => AdminAnswer | Promise<AdminAnswer>
 
 const NOTHING: AdminAnswer = { status: 204 }
 
@@ -91,6 +92,7 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     json: await operator.audit(query.after as number, query.limit as number),
   }),
   verifyAudit: async operator => ({ json: await operator.verifyAudit() }),
+  ...KEPT_HANDLERS,
 }
 
 function health(view: HealthView): AdminAnswer {

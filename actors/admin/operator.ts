@@ -3,6 +3,7 @@
  * admin use nothing else.
  */
 import type { Logger } from '../../core/telemetry/log.ts'
+import type { KeptOperator } from './kept-operator.ts'
 
 /** Who does it, for permissions and the audit chain. */
 export interface Actor {
@@ -151,6 +152,8 @@ export interface AuditView {
 /** Every method that takes an `actor` records the act in the audit chain. Errors are SignalboxErrors. */
 export interface Operator {
   readonly log: Logger
+  /** Queues, topics, messages and schedules. */
+  readonly kept: KeptOperator
   /** Records what somebody who is known wanted to do and may not: the permission that it takes, and to what. */
   denied(actor: Actor, permission: string, target: string): Promise<void>
   node(): Promise<NodeView>

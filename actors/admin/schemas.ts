@@ -1,6 +1,7 @@
 /** What each handler of the admin API takes and answers. The table of routes names the handlers. */
 import { type TSchema, Type } from '../../core/schema.ts'
 import { SECRET_NAME } from '../../core/security/secrets.ts'
+import { KEPT_SCHEMAS } from './kept-schemas.ts'
 import * as views from './views.ts'
 
 export const MAX_INVOKE_MS = 600_000
@@ -159,6 +160,7 @@ export const SCHEMAS = {
     answer: views.Audit,
   },
   verifyAudit: { answer: views.AuditCheck },
+  ...KEPT_SCHEMAS,
 } as const satisfies Record<string, HandlerSchema>
 
 export type HandlerName = keyof typeof SCHEMAS

@@ -2,7 +2,6 @@
  * What queues and topics understand. To `queue/NAME` and `topic/NAME` anyone sends a payload, which is kept; at
  * `queue/NAME/ops` and `topic/NAME/ops` one publishes with options and consumes.
  */
-import type { Receipt } from '../../core/service/service.ts'
 import type { Failure, NewMessage, StartAt, SubscriptionSettings } from '../../core/store/messages/message.ts'
 import type { Lease } from '../../core/store/messages/message-log.ts'
 
