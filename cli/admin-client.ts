@@ -14,6 +14,7 @@ import { SignalboxError } from '../core/errors.ts'
 import type { AdminTarget } from './admin-target.ts'
 import { eventsOf } from './event-stream.ts'
 import { AdvisedError } from './failure.ts'
+import { KeptClient } from './kept-client.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 const TOKEN_ADVICE = 'Give the admin token: run this in the folder of the project, or set SIGNALBOX_TOKEN.'
@@ -37,6 +38,8 @@ interface RequestParts {
 export class AdminClient {
   readonly #target: AdminTarget
   readonly #timeoutMs: number
+  /** Queues, topics, messages and schedules. */
+  readonly kept = new KeptClient((method, path, parts) => this.#json(method, path, parts))
 
   /** `timeoutMs` is for each request, 30 s by default. */
   constructor(target: AdminTarget, timeoutMs: number = DEFAULT_TIMEOUT_MS) {

@@ -13,6 +13,7 @@ import { meterOf } from '../../core/telemetry/meters.ts'
 import type { Connection } from '../../core/transport.ts'
 import { unpackContent } from './content.ts'
 import { type DeliveredMessage, type LogKind, type LogRequest, opsAddress } from './protocol.ts'
+import { deliveryWatch } from './tailing.ts'
 
 export interface ConsumerConfig {
   /** Name of the queue, or of the subscription. */
@@ -144,13 +145,18 @@ class Consumer {
     const meter = meterOf('consumer', this.#config.name)
     const startedAt = meter.begin()
     const lease = { seq: message.seq, lease: message.lease }
+    const { kind, log, target } = this.#config
+    const to = typeof target === 'string' ? target : `connection/${target.connection}`
+    const told = deliveryWatch(`${kind}/${log}`, to, message.content.length)
     try {
       await this.#deliver(message)
       meter.end(startedAt)
+      told?.(cidOf(message))
       this.#settle(lease)
     } catch (thrown) {
       const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
       meter.end(startedAt, error.code)
+      told?.(cidOf(message), error)
       await this.#fail(message, lease, error)
     } finally {
       this.#active--
@@ -209,7 +215,7 @@ class Consumer {
 
   async #fail(message: DeliveredMessage, lease: Lease, error: SignalboxError): Promise<void> {
     const { subscription } = this.#config
-    const { cid } = unpackContent(message.content)
+    const cid = cidOf(message)
     const failure: Failure = {
       code: error.code,
       message: error.message,
@@ -235,6 +241,10 @@ class Consumer {
   #ask(request: LogRequest, options?: AskOptions): Promise<unknown> {
     return this.#context.ask(this.#ops, request, options)
   }
+}
+
+function cidOf({ content }: DeliveredMessage): string | undefined {
+  return unpackContent(content).cid
 }
 
 /** Whether the same message can never succeed: what is wrong is the message itself. */

@@ -7,6 +7,7 @@ import type { Delivery, NewMessage } from '../../core/store/messages/message.ts'
 import type { MessageLog } from '../../core/store/messages/message-log.ts'
 import { packContent } from './content.ts'
 import type { DeliveredMessage, LogRequest } from './protocol.ts'
+import { publishedIn } from './tailing.ts'
 
 const MAX_TAKE = 1_000
 const MAX_WAIT_MS = 60_000
@@ -25,7 +26,8 @@ export function intakeActor(log: MessageLog, inspect: () => Record<string, unkno
         const context = { ...envelope.context, cid: envelope.context.cid ?? makeCid() }
         const content = packContent(envelope.payload, context)
         const message = { content, headers: context.headers, ...messageProperties(context.headers) }
-        const [receipt] = await log.publish([message])
+        const publish = () => log.publish([message])
+        const [receipt] = await publishedIn(envelope.to, context, [message], publish)
         envelope.resolve(receipt, { status: 202 })
       }),
     }),
@@ -70,8 +72,11 @@ function answering(handle: (envelope: Envelope) => Promise<void>): Behaviour['re
 
 function operate(log: MessageLog, takers: Takers, request: LogRequest, envelope: Envelope): unknown {
   switch (request.op) {
-    case 'publish':
-      return log.publish(request.messages)
+    case 'publish': {
+      const { messages } = request
+      const address = envelope.to.replace(/\/ops$/, '')
+      return publishedIn(address, envelope.context, messages, () => log.publish(messages))
+    }
     case 'take':
       return takers.take(request, envelope)
     case 'settle':

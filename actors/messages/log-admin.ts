@@ -7,7 +7,8 @@ import { type MessageContent, packContent, unpackContent } from './content.ts'
 import type { LogRates } from './log-rates.ts'
 import type { LogRegistry } from './log-registry.ts'
 import { type LogView, viewOfLog } from './log-view.ts'
-import { type LogKind, QUEUE_SUBSCRIPTION } from './protocol.ts'
+import { type LogKind, logAddress, QUEUE_SUBSCRIPTION } from './protocol.ts'
+import { publishedIn } from './tailing.ts'
 
 /** A message without what it says: neither payload nor headers, nor who sent it. */
 export interface MessageHeadView {
@@ -131,7 +132,9 @@ export function logAdmin(logs: LogRegistry, rates: LogRates) {
       const { kind, name, payload: _, payloadBase64: __, from, cid, ...options } = request
       const log = logOf({ kind, name })
       const content = packContent(payloadOf(request), { cid }, from)
-      const [receipt] = await log.publish([{ content, ...options }])
+      const messages = [{ content, ...options }]
+      const publish = () => log.publish(messages)
+      const [receipt] = await publishedIn(logAddress(kind, name), { cid }, messages, publish)
       return { ...receipt!, bytes: content.length }
     },
     /** Replaces what a message says. Resolves with its size before and after. */

@@ -31,6 +31,12 @@ export function wholeNumber(text: string): number {
   return value
 }
 
+/** Parses the argument of an option. */
+export function priority(text: string): number {
+  if (!/^\d$/.test(text)) throw new InvalidArgumentError('give a number from 0 to 9.')
+  return Number(text)
+}
+
 /** A signal that is aborted by Ctrl-C, for verbs that run until then. */
 export function untilInterrupted(): AbortSignal {
   const controller = new AbortController()
