@@ -288,13 +288,14 @@ describe('what a node keeps', () => {
     let cid = ''
     await until(async () => {
       cid = (await data<{ cid: string }>('publish', 'queue/orders', '{"total":5}')).cid
-      return seen.some(event => event.event === 'consumed')
+      return ['consumed', 'kept'].every(event => seen.some(one => one.event === event))
     }, 'the tail is open')
-    await until(() => seen.filter(event => event.cid === cid).length >= 2, 'the last message has passed')
+    await until(() => seen.filter(event => event.cid === cid).length >= 3, 'the last message has passed')
     const flow = seen.filter(event => event.cid === cid)
     assert.deepEqual(flow.map(({ event, address, worker, from }) => [event, address, worker, from]).sort(), [
       ['consumed', 'service/book', 0, 'queue/orders'],
       ['handled', 'service/book', 0, 'queue/orders'],
+      ['kept', 'queue/orders', 256, undefined],
     ])
     stop.abort()
     await reading

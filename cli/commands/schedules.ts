@@ -17,11 +17,14 @@ export function register(program: Command): void {
   const schedules = program.command('schedules').description('show, run, pause and resume schedules')
   examples(schedules, 'signalbox schedules', 'signalbox schedules run nightly')
 
-  withNode(schedules.command('list', { isDefault: true }))
-    .description('list them with their next and last runs; also without this word')
-    .option('--json', 'for programs')
-    .allowExcessArguments()
-    .action(list)
+  examples(
+    withNode(schedules.command('list', { isDefault: true }))
+      .description('list them with their next and last runs; also without this word')
+      .option('--json', 'for programs')
+      .allowExcessArguments()
+      .action(list),
+    'signalbox schedules',
+  )
 
   examples(
     named(schedules, 'run', 'run one now, whatever the time; exit code 1 when it fails')
