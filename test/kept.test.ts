@@ -1,6 +1,7 @@
 /** Queues, topics and schedules of a running node, operated by the command line. */
 import assert from 'node:assert/strict'
 import { chmodSync, existsSync, writeFileSync } from 'node:fs'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { KeptMessageView, MessageHeadView, Page } from '../actors/messages/log-admin.ts'
@@ -25,6 +26,7 @@ admin: { port: 0 }
 queues:
   - { name: orders, options: { service: book } }
   - { name: jobs, options: {} }
+  - { name: hurt, options: {} }
 topics:
   - { name: prices, options: { keep: { ageMs: 600000, bytes: 1000000 } } }
   - { name: quiet, options: {} }
@@ -40,7 +42,10 @@ schedules:
 describe('what a node keeps', () => {
   let bus: Operated
   before(async () => {
-    bus = await Operated.start({ 'signalbox.yaml': YAML, 'services/book.ts': BOOK })
+    bus = await Operated.start({ 'signalbox.yaml': YAML, 'services/book.ts': BOOK }, async state => {
+      await mkdir(join(state, 'messages/queues'), { recursive: true })
+      await writeFile(join(state, 'messages/queues/hurt'), 'a file in the place of its folder')
+    })
   })
   after(() => bus[Symbol.asyncDispose]())
 
@@ -113,7 +118,7 @@ describe('what a node keeps', () => {
   })
 
   test('lists and details say what waits', async () => {
-    const [jobs, orders] = await data<LogView[]>('queues')
+    const [, jobs, orders] = await data<LogView[]>('queues')
     assert.deepEqual(
       [jobs!.name, jobs!.ready, jobs!.delayed, jobs!.published, jobs!.duplicates],
       ['jobs', 1, 1, 2, 1],
@@ -127,6 +132,23 @@ describe('what a node keeps', () => {
     assert.match(await ok(['topic', 'quiet']), /it has no subscription/)
     assert.match(await ok(['queue', 'jobs']), /^queue\/jobs {2}2 of 10000000 messages, .* the oldest for /)
     assert.match(await ok(['ps']), /^queue\/jobs .* 1 ready, 1 delayed$/m)
+  })
+
+  test('one that did not open is listed with its error, and doctor warns', async () => {
+    const [hurt] = await data<LogView[]>('queues')
+    assert.deepEqual(
+      [hurt!.name, hurt!.error?.code, hurt!.ready],
+      ['hurt', 'SIGNALBOX_STORE_UNAVAILABLE', undefined],
+    )
+    assert.match(await ok(['queue', 'hurt']), /^queue\/hurt {2}did not open: SIGNALBOX_STORE_UNAVAILABLE: /)
+    assert.match(await ok(['queues']), /^hurt +SIGNALBOX_STORE_UNAVAILABLE: /m)
+    await refused(['publish', 'queue/hurt', '1'], 1, /^error SIGNALBOX_STORE_UNAVAILABLE/)
+    // What it thinks of the machine is the machine's.
+    const { out } = await cli(['doctor', '--json'])
+    const checks = JSON.parse(out) as { id: string; status: string; detail: string }[]
+    const opened = checks.find(({ id }) => id === 'logs-open')!
+    assert.equal(opened.status, 'warn')
+    assert.match(opened.detail, /^queue\/hurt did not open/)
   })
 
   test('dead letters are seen, mended, resent, dropped and purged', async () => {
@@ -254,6 +276,7 @@ describe('what a node keeps', () => {
 
   test('names are completed', async () => {
     assert.deepEqual((await ok(['__complete', 'logs'])).split('\n'), [
+      'queue/hurt',
       'queue/jobs',
       'queue/orders',
       'topic/prices',
