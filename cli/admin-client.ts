@@ -19,6 +19,7 @@ import { SignalboxError } from '../core/errors.ts'
 import type { AdminTarget } from './admin-target.ts'
 import { eventsOf } from './event-stream.ts'
 import { AdvisedError } from './failure.ts'
+import { KeptClient } from './kept-client.ts'
 
 const DEFAULT_TIMEOUT_MS = 30_000
 const TOKEN_ADVICE = 'Give the admin token: run this in the folder of the project, or set SIGNALBOX_TOKEN.'
@@ -28,6 +29,7 @@ interface RequestParts {
   json?: unknown
   text?: string
   query?: Record<string, string | number | undefined>
+  headers?: Record<string, string>
   timeoutMs?: number
   signal?: AbortSignal
   /** Statuses beside 2xx that carry the answer, not an error. */
@@ -41,6 +43,8 @@ interface RequestParts {
 export class AdminClient {
   readonly #target: AdminTarget
   readonly #timeoutMs: number
+  /** Queues, topics, messages and schedules. */
+  readonly kept = new KeptClient((method, path, parts) => this.#json(method, path, parts))
 
   /** `timeoutMs` is for each request, 30 s by default. */
   constructor(target: AdminTarget, timeoutMs: number = DEFAULT_TIMEOUT_MS) {
@@ -107,8 +111,10 @@ export class AdminClient {
     return this.#json('POST', '/v1/diff', { text: yaml })
   }
 
-  apply(yaml: string): Promise<ApplyResult> {
-    return this.#json('POST', '/v1/apply', { text: yaml, timeoutMs: 4 * DEFAULT_TIMEOUT_MS })
+  /** `etag` is that of the difference somebody has agreed to; rejects with SIGNALBOX_STORE_CONFLICT (412) when it is old. */
+  apply(yaml: string, etag: string): Promise<ApplyResult> {
+    const headers = { 'if-match': `"${etag}"` }
+    return this.#json('POST', '/v1/apply', { text: yaml, headers, timeoutMs: 4 * DEFAULT_TIMEOUT_MS })
   }
 
   export(): Promise<string> {
@@ -212,6 +218,7 @@ export class AdminClient {
           accept: 'application/json, text/plain;q=0.9, */*;q=0.8',
           ...(token !== undefined && { authorization: `Bearer ${token}` }),
           ...(body !== undefined && { 'content-type': type }),
+          ...parts.headers,
         },
         ...(body !== undefined && { body }),
         // The token is for this server, not for one that it names.

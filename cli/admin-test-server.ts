@@ -18,6 +18,7 @@ export interface Seen {
   params: Record<string, string | undefined>
   query: Record<string, string>
   body: string
+  ifMatch: string | undefined
 }
 
 /** What a handler answers: a value for JSON, a {@link Reply}, or an error's problem details. */
@@ -60,7 +61,8 @@ export async function adminTestServer(
         return
       }
       const body = await text(request)
-      const one: Seen = { handler, params, query: { ...query } as Record<string, string>, body }
+      const ifMatch = request.headers['if-match']
+      const one: Seen = { handler, params, query: { ...query } as Record<string, string>, body, ifMatch }
       seen.push(one)
       const answer = answers[handler]
       send(response, typeof answer === 'function' ? answer(one) : answer)

@@ -1,10 +1,9 @@
 /** `signalbox invoke`: calls a service of a running node, through its admin API or as a program outside the bus. */
-import { readFile } from 'node:fs/promises'
-import { text } from 'node:stream/consumers'
 import { SignalboxError } from '../core/errors.ts'
 import { AdminClient } from './admin-client.ts'
 import { type AdminFlags, adminTarget } from './admin-target.ts'
 import { AdvisedError } from './failure.ts'
+import { payloadOf } from './payload.ts'
 
 /** Longest time to look for the names of services, to correct a mistyped one. */
 const SUGGEST_TIMEOUT_MS = 3_000
@@ -80,28 +79,6 @@ function print(answer: unknown): void {
   }
   const plainJson = (_key: string, value: unknown) => (typeof value === 'bigint' ? String(value) : value)
   console.log(JSON.stringify(answer ?? null, plainJson, 2))
-}
-
-async function payloadOf(argument: string): Promise<unknown> {
-  const source = await sourceOf(argument)
-  try {
-    return JSON.parse(source)
-  } catch (cause) {
-    throw new SignalboxError('SIGNALBOX_USAGE', `the payload is no JSON: ${(cause as Error).message}`, {
-      cause,
-    })
-  }
-}
-
-async function sourceOf(argument: string): Promise<string> {
-  if (argument === '-') return text(process.stdin)
-  if (!argument.startsWith('@')) return argument
-  try {
-    return await readFile(argument.slice(1), 'utf8')
-  } catch (cause) {
-    const message = `the payload cannot be read: ${(cause as Error).message}`
-    throw new SignalboxError('SIGNALBOX_USAGE', message, { cause })
-  }
 }
 
 function variable(name: string): string {

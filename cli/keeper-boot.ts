@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { NodeAudit } from '../actors/audit/audit-requests.ts'
 import { logAdmin } from '../actors/messages/log-admin.ts'
+import { LogRates } from '../actors/messages/log-rates.ts'
 import { type LogConfig, LogRegistry } from '../actors/messages/log-registry.ts'
 import type { QueueResource, SubscriptionResource, TopicResource } from '../actors/messages/options.ts'
 import type { LogKind } from '../actors/messages/protocol.ts'
@@ -42,11 +43,14 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
   await each(worker, 'queue', queues, queue => logs.putQueue(queue))
   await each(worker, 'topic', topics, topic => logs.putTopic(topic))
   await each(worker, 'subscription', subscriptions, subscription => logs.putSubscription(subscription))
+  const rates = new LogRates(worker.system.clock, () => logs.list().map(({ log }) => log))
+  rates.start()
   const schedules = new ScheduleRegistry(worker, state)
   await each(worker, 'schedule', configs, schedule => schedules.put(schedule))
   return {
     drain: () => schedules.stop(),
     stop: async () => {
+      rates.stop()
       await logs.close()
       await audited.close()
       await state.close()
@@ -57,7 +61,7 @@ export default async function boot(worker: WorkerContext): Promise<WorkerHooks> 
         .catch(error => worker.log.error({ place, err: error }, 'deliveries not returned'))
     },
     requests: {
-      ...logAdmin(logs),
+      ...logAdmin(logs, rates),
       ...audited.requests(),
       ...schedules.requests(),
       putQueue: (queue: LogConfig<QueueResource>) => logs.putQueue(queue),

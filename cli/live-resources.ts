@@ -3,6 +3,7 @@
  * filled in. A change is tried on one worker first; when that fails nothing has changed.
  */
 
+import { createHash } from 'node:crypto'
 import type { ChangeView } from '../actors/admin/operator.ts'
 import type { DeployWorker } from '../actors/deployer.ts'
 import type { EndpointConfig } from '../actors/endpoint-registry.ts'
@@ -30,6 +31,7 @@ import { withPort } from './ports.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 const COLLECTION = 'resources'
+const ETAG_CHARS = 22
 
 export interface LiveResourcesOptions {
   store: Store
@@ -48,6 +50,16 @@ export interface LiveResourcesOptions {
   /** What of messages is recorded. */
   audit: AuditSettings
   log: Logger
+}
+
+type Wanted = readonly Resource[] | (() => readonly Resource[])
+
+/** What must be as it was when somebody decided on a change. */
+export interface Expected {
+  /** Revisions by id; 0: there is none. */
+  revisions?: ReadonlyMap<string, number> | undefined
+  /** The {@link LiveResources.etag} of everything. */
+  etag?: string | undefined
 }
 
 /** One step of a change on a worker, and what takes it back. */
@@ -101,8 +113,20 @@ export class LiveResources {
   /** Makes the store have exactly these, before any worker runs. */
   async seed(wanted: readonly Resource[]): Promise<ChangeView[]> {
     const changes = this.diff(wanted)
-    await this.#store(changes, wanted, new Map())
+    await this.#store(changes, wanted)
     return changes
+  }
+
+  /**
+   * Names the state of all resources: it is another after any change, also when something was removed, or removed and
+   * made again, because no revision is used twice.
+   */
+  get etag(): string {
+    const hash = createHash('sha256')
+    for (const [id, { revision }] of [...this.#records].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      hash.update(`${id}@${revision}\n`)
+    }
+    return hash.digest('base64url').slice(0, ETAG_CHARS)
   }
 
   list(): StoreRecord<Resource>[] {
@@ -144,13 +168,12 @@ export class LiveResources {
 
   /**
    * Makes the node run exactly these. Rejects with SIGNALBOX_POLICY_REFUSED, or with the error of the first that does
-   * not start; everything is as it was before then.
+   * not start; everything is as it was before then. Rejects with SIGNALBOX_STORE_CONFLICT, before anything is tried, when
+   * something is not as expected. A function is asked for what is wanted when its turn has come, so that what others
+   * changed meanwhile stays.
    */
-  apply(
-    wanted: readonly Resource[],
-    ifRevisions: ReadonlyMap<string, number> = new Map(),
-  ): Promise<ChangeView[]> {
-    const result = this.#queue.then(() => this.#apply(wanted, ifRevisions))
+  apply(wanted: Wanted, expected: Expected = {}): Promise<ChangeView[]> {
+    const result = this.#queue.then(() => this.#apply(wanted, expected))
     this.#queue = result.catch(() => {})
     return result
   }
@@ -164,14 +187,16 @@ export class LiveResources {
     return this.#resources().filter(other => idOf(other) !== id)
   }
 
-  async #apply(wanted: readonly Resource[], ifRevisions: ReadonlyMap<string, number>): Promise<ChangeView[]> {
+  async #apply(asked: Wanted, expected: Expected): Promise<ChangeView[]> {
+    this.#expect(expected)
+    const wanted = typeof asked === 'function' ? asked() : asked
     const changes = this.diff(wanted)
     const changed = wanted.filter(resource => changes.some(({ id }) => id === idOf(resource)))
     this.#options.enforce(await this.effective(changed))
     const steps = await this.#steps(changes, wanted)
     await this.#run(steps)
     try {
-      await this.#store(changes, wanted, ifRevisions)
+      await this.#store(changes, wanted)
     } catch (error) {
       await this.#undo(steps, this.#options.workers())
       throw error
@@ -313,15 +338,28 @@ export class LiveResources {
     if (kept.length > 0) await runAll(await this.#options.keeper(), kept).catch(failed)
   }
 
-  async #store(
-    changes: readonly ChangeView[],
-    wanted: readonly Resource[],
-    ifRevisions: ReadonlyMap<string, number>,
-  ): Promise<void> {
+  #expect({ revisions = new Map(), etag }: Expected): void {
+    const conflicts = Array.from(revisions, ([id, wanted]) => ({
+      id,
+      wanted,
+      revision: this.#records.get(id)?.revision ?? 0,
+    })).filter(({ wanted, revision }) => wanted !== revision)
+    if (conflicts.length > 0) {
+      const list = conflicts.map(({ id, revision }) => (revision ? `${id} is ${revision}` : `${id} is gone`))
+      const message = `the revision is not the one that was expected: ${list.join(', ')}`
+      throw new SignalboxError('SIGNALBOX_STORE_CONFLICT', message, { details: { conflicts } })
+    }
+    if (etag === undefined || etag === this.etag) return
+    const message = 'somebody else has changed resources since the difference was made; nothing was applied'
+    const fix = 'Look at the difference again (`signalbox diff`), then apply it.'
+    throw new SignalboxError('SIGNALBOX_STORE_CONFLICT', message, { details: { etag: this.etag, fix } })
+  }
+
+  async #store(changes: readonly ChangeView[], wanted: readonly Resource[]): Promise<void> {
     const after = new Map(wanted.map(resource => [idOf(resource), resource]))
     const steps = changes.map(({ id }): Change => {
-      const ifRevision = ifRevisions.get(id)
-      const guard = ifRevision === undefined ? {} : { ifRevision }
+      // Somebody beside this node may have written: what it has seen last must be what is there.
+      const guard = { ifRevision: this.#records.get(id)?.revision ?? 0 }
       const value = after.get(id)
       return value
         ? { type: 'put', collection: COLLECTION, key: id, value, ...guard }

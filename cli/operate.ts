@@ -1,7 +1,7 @@
 /** A node that is operated: it starts with what its store has, and opens the admin API. */
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Authenticated } from '../actors/admin/auth.ts'
 import type { TailEvent, TailFilter } from '../actors/admin/operator.ts'
@@ -19,6 +19,7 @@ import type { PolicyGuard } from './policy.ts'
 import type { Project } from './project.ts'
 import { resourceKinds } from './resource-kinds.ts'
 import { openState, type State } from './state.ts'
+import { TOKEN_FILE, URL_FILE } from './state-folder.ts'
 import type { BootConfig } from './worker-boot.ts'
 
 const APPLIED = 'applied-file'
@@ -89,7 +90,7 @@ export interface OpenAdmin {
 /** Opens the admin API, and makes its first token. Where its port is taken the node goes on without, and says so. */
 export async function openAdmin(parts: AdminParts): Promise<OpenAdmin> {
   const { node, project, deployer, live, guard, state, log } = parts
-  if ((await state.tokens.first(join(state.folder, 'admin-token'))) !== undefined) {
+  if ((await state.tokens.first(join(state.folder, TOKEN_FILE))) !== undefined) {
     const after = { name: 'admin', role: 'admin' }
     await state.acts.append({
       ...START,
@@ -124,13 +125,25 @@ export async function openAdmin(parts: AdminParts): Promise<OpenAdmin> {
     log,
   })
   const url = await listen(server, project, log)
+  const urlFile = join(state.folder, URL_FILE)
+  // What a node that was killed has left would lead elsewhere.
+  if (url === undefined) await rm(urlFile, { force: true })
+  else await writeFile(urlFile, `${reachable(url)}\n`, { mode: 0o600 })
   return {
     url,
     beginStop: () => {
       operator.draining = true
     },
-    close: () => server.close(),
+    close: async () => {
+      if (url !== undefined) await rm(urlFile, { force: true })
+      await server.close()
+    },
   }
+}
+
+/** An address of this machine that leads to one which stands for all of them. */
+function reachable(url: string): string {
+  return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
 async function listen(server: AdminServer, project: Project, log: Logger): Promise<string | undefined> {
@@ -166,7 +179,7 @@ function tailOf(
   const read = async () => {
     for await (const { events } of node.telemetry.tail(filter, stop.signal)) {
       for (const event of events) {
-        listener({ node: node.id, worker: -1, address: event.to ?? event.from ?? '', ...event } as TailEvent)
+        listener({ node: node.id, address: event.to ?? event.from ?? '', ...event })
       }
     }
   }

@@ -1,5 +1,6 @@
 /** What operators do to this node: the admin API's other half. Every change is in the chain of acts. */
 import { targets } from '../actors/admin/acts.ts'
+import type { KeptOperator } from '../actors/admin/kept-operator.ts'
 import type {
   Actor,
   ApplyResult,
@@ -29,8 +30,10 @@ import { writeProjectFile } from '../core/resource/project-file.ts'
 import type { ResourceKinds } from '../core/resource/resource.ts'
 import { nearest } from '../core/schema.ts'
 import type { Logger } from '../core/telemetry/log.ts'
+import { KEEPER_SLOT } from '../core/worker/keeper-slot.ts'
 import { Acts, doerOf } from './acts.ts'
 import { channelApi } from './channel-api.ts'
+import { KeeperOperator } from './kept-operator.ts'
 import type { LiveResources } from './live-resources.ts'
 import type { PolicyGuard } from './policy.ts'
 import { ResourceChanges, viewOf } from './resource-changes.ts'
@@ -55,6 +58,7 @@ export interface OperatorParts {
 
 export class BusOperator implements Operator {
   readonly log: Logger
+  readonly kept: KeptOperator
   readonly #parts: OperatorParts
   readonly #acts: Acts
   readonly #changes: ResourceChanges
@@ -66,6 +70,8 @@ export class BusOperator implements Operator {
     this.#parts = parts
     this.#acts = new Acts(parts.state.acts)
     this.#changes = new ResourceChanges({ ...parts, acts: this.#acts })
+    const { node, resources } = parts
+    this.kept = new KeeperOperator({ keeper: () => node.host.keeper, resources, acts: this.#acts })
     this.log = parts.log
   }
 
@@ -76,7 +82,10 @@ export class BusOperator implements Operator {
   async node(): Promise<NodeView> {
     const { node, name, version } = this.#parts
     const view = await node.inspect()
-    const workers = view.workers as unknown as WorkerView[]
+    const workers = view.workers.map(worker => ({
+      ...worker,
+      role: worker.slot === KEEPER_SLOT ? 'keeper' : 'worker',
+    })) as WorkerView[]
     return { ...view, name, version, startedAt: this.#startedAt, workers }
   }
 
@@ -205,8 +214,8 @@ export class BusOperator implements Operator {
     return this.#changes.diff(yaml)
   }
 
-  apply(actor: Actor, yaml: string): Promise<ApplyResult> {
-    return this.#changes.apply(doerOf(actor), yaml)
+  apply(actor: Actor, yaml: string, ifEtag?: string): Promise<ApplyResult> {
+    return this.#changes.apply(doerOf(actor), yaml, ifEtag)
   }
 
   async export(): Promise<string> {
@@ -264,12 +273,12 @@ export class BusOperator implements Operator {
 
   messageBody(actor: Actor, id: string): Promise<RecordView> {
     const read = () => this.#keeper('auditRecord', id) as Promise<RecordView>
-    return this.#acts.run(doerOf(actor), 'message.read', targets.message(id), {}, read)
+    return this.#acts.run(doerOf(actor), 'message.read', targets.recorded(id), {}, read)
   }
 
   replay(actor: Actor, id: string, timeoutMs: number): Promise<ReplayResult> {
     const objects = (result: ReplayResult | undefined) => (result ? { after: result } : {})
-    return this.#acts.run(doerOf(actor), 'message.replay', targets.message(id), objects, async () => {
+    return this.#acts.run(doerOf(actor), 'message.replay', targets.recorded(id), objects, async () => {
       return (await this.#keeper('auditReplay', { id, timeoutMs })) as ReplayResult
     })
   }

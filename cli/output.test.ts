@@ -60,6 +60,7 @@ const NODE: NodeView = {
   replaced: 1,
   workers: [0, 1].map(slot => ({
     slot,
+    role: 'worker' as const,
     place: `n1/${slot}`,
     state: 'ready',
     actors: [
@@ -94,6 +95,32 @@ ACTOR                WORKERS  STATE                RATE/s  QUEUED  BUSY  HANDLED
 channel/http/public        2  open                                                          http://127.0.0.1:7710
 service/greet              2  1 running, 1 failed     2.5       4     2     2000         1  it broke`,
   )
+})
+
+test('the keeper is no worker, and what is inside of the bus is seen with --all only', () => {
+  const subscriptions = { a: { ready: 2, leased: 1, dead: 0 }, b: { ready: 1, leased: 0, dead: 4 } }
+  const keeper = {
+    slot: 256,
+    role: 'keeper' as const,
+    place: 'n1/256',
+    state: 'ready',
+    actors: [
+      { address: 'queue/jobs', state: 'running', subscriptions: { queue: { ready: 0 } } },
+      { address: 'topic/prices', state: 'running', subscriptions },
+      { address: 'topic/prices/ops', state: 'running' },
+      { address: 'system/state', state: 'running' },
+    ],
+  }
+  const node = { ...NODE, workers: [...NODE.workers, keeper] }
+  const text = nodeText(node, { all: false }, 65_000)
+  assert.match(text, /, 2 workers,/)
+  assert.match(text, /^ *keeper {2}n1\/256 /m)
+  assert.match(text, /^queue\/jobs .* empty$/m)
+  assert.match(text, /^topic\/prices .* 3 ready, 1 leased, 4 dead$/m)
+  assert.doesNotMatch(text, /\/ops|system\//)
+  const all = nodeText(node, { all: true }, 65_000)
+  assert.match(all, /^topic\/prices\/ops +keeper /m)
+  assert.match(all, /^system\/state /m)
 })
 
 test('--all gives one line for each actor of each worker', () => {

@@ -3,11 +3,14 @@ import { Command } from 'commander'
 import packageJson from '../package.json' with { type: 'json' }
 import * as apply from './commands/apply.ts'
 import * as audit from './commands/audit.ts'
+import * as browse from './commands/browse.ts'
 import * as client from './commands/client.ts'
 import * as completion from './commands/completion.ts'
 import * as deploy from './commands/deploy.ts'
 import * as diff from './commands/diff.ts'
 import * as doctor from './commands/doctor.ts'
+import * as drop from './commands/drop.ts'
+import * as edit from './commands/edit.ts'
 import * as explain from './commands/explain.ts'
 import * as exportYaml from './commands/export.ts'
 import * as health from './commands/health.ts'
@@ -18,14 +21,23 @@ import * as messages from './commands/messages.ts'
 import * as metrics from './commands/metrics.ts'
 import * as openapi from './commands/openapi.ts'
 import * as ps from './commands/ps.ts'
+import * as publish from './commands/publish.ts'
+import * as purge from './commands/purge.ts'
+import * as queue from './commands/queue.ts'
+import * as queues from './commands/queues.ts'
+import * as resend from './commands/resend.ts'
 import * as routes from './commands/routes.ts'
 import * as scale from './commands/scale.ts'
+import * as schedules from './commands/schedules.ts'
 import * as secret from './commands/secret.ts'
+import * as seek from './commands/seek.ts'
 import * as services from './commands/services.ts'
 import { examples } from './commands/shared.ts'
 import * as start from './commands/start.ts'
 import * as tail from './commands/tail.ts'
 import * as test from './commands/test.ts'
+import * as topic from './commands/topic.ts'
+import * as topics from './commands/topics.ts'
 
 interface Group {
   title: string
@@ -36,6 +48,9 @@ const GROUPS: Group[] = [
   { title: 'Run:', verbs: [init, start, test, keys] },
   { title: 'Look:', verbs: [ps, services, routes, messages, tail, health, metrics, audit, doctor] },
   { title: 'Work:', verbs: [invoke, deploy, scale, secret] },
+  { title: 'Queues and topics:', verbs: [queues, queue, topics, topic, browse, publish, seek] },
+  { title: 'Dead letters:', verbs: [resend, edit, drop, purge] },
+  { title: 'Schedules:', verbs: [schedules] },
   { title: 'Configuration as code:', verbs: [diff, apply, exportYaml] },
   { title: 'Describe:', verbs: [openapi, client, explain, completion] },
 ]

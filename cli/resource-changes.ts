@@ -16,7 +16,7 @@ import {
 import type { StoreRecord } from '../core/store/store.ts'
 import { TelemetryOptions } from '../core/telemetry/options.ts'
 import { type Acts, type Doer, objectsOf, objectsOfAll } from './acts.ts'
-import type { LiveResources } from './live-resources.ts'
+import type { Expected, LiveResources } from './live-resources.ts'
 import type { PolicyGuard } from './policy.ts'
 
 export interface ResourceChangesParts {
@@ -41,13 +41,16 @@ export class ResourceChanges {
     const resource = resourceOf(wanted, before)
     const objects = objectsOf(kinds, before, resource)
     return this.#parts.acts.run(doer, 'resource.write', id, objects, async () => {
-      const all = resources.with(resource)
-      const securityNames = all.filter(({ kind }) => kind === 'security').map(({ name }) => name)
-      checkResource(resource, kinds, { securityNames })
-      this.#refuseTwin(resource)
-      const dangling = danglingText(all, kinds)
-      if (dangling) throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', dangling)
-      await resources.apply(all, guardOf(id, ifRevision))
+      const wanted = () => {
+        const all = resources.with(resource)
+        const securityNames = all.filter(({ kind }) => kind === 'security').map(({ name }) => name)
+        checkResource(resource, kinds, { securityNames })
+        this.#refuseTwin(resource)
+        const dangling = danglingText(all, kinds)
+        if (dangling) throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', dangling)
+        return all
+      }
+      await resources.apply(wanted, expected(id, ifRevision))
       return viewOf(resources.get(id))
     })
   }
@@ -58,12 +61,15 @@ export class ResourceChanges {
     const before = resources.list().find(({ key }) => key === id)?.value
     const objects = objectsOf(kinds, before, undefined)
     await this.#parts.acts.run(doer, 'resource.write', id, objects, async () => {
-      const { value } = resources.get(id)
-      const others = resources.without(id)
-      if (value.kind === 'security') refuseWhenNamed(value.name, others)
-      const dangling = danglingText(others, kinds)
-      if (dangling) throw new SignalboxError('SIGNALBOX_CONFLICT', `${id} is still named: ${dangling}`)
-      await resources.apply(others, guardOf(id, ifRevision))
+      const wanted = () => {
+        const { value } = resources.get(id)
+        const others = resources.without(id)
+        if (value.kind === 'security') refuseWhenNamed(value.name, others)
+        const dangling = danglingText(others, kinds)
+        if (dangling) throw new SignalboxError('SIGNALBOX_CONFLICT', `${id} is still named: ${dangling}`)
+        return others
+      }
+      await resources.apply(wanted, expected(id, ifRevision))
     })
   }
 
@@ -80,12 +86,16 @@ export class ResourceChanges {
 
   /** What applying this file would change. */
   diff(yaml: string): ApplyResult {
-    const changes = this.#parts.resources.diff(this.#parse(yaml).resources)
-    return { changes, text: renderDiff(changes) }
+    const { resources } = this.#parts
+    const changes = resources.diff(this.#parse(yaml).resources)
+    return { changes, text: renderDiff(changes), etag: resources.etag }
   }
 
-  /** Makes the node run what this file says. */
-  async apply(doer: Doer, yaml: string): Promise<ApplyResult> {
+  /**
+   * Makes the node run what this file says. Rejects with SIGNALBOX_STORE_CONFLICT when `ifEtag`, that of a difference,
+   * is not that of what runs.
+   */
+  async apply(doer: Doer, yaml: string, ifEtag?: string): Promise<ApplyResult> {
     const { resources, guard, kinds } = this.#parts
     const before = resources.list().map(({ value }) => value)
     let wanted: Resource[] = before
@@ -97,9 +107,9 @@ export class ResourceChanges {
       const file = this.#parse(yaml)
       wanted = file.resources
       guard.enforceSettings(file.settings, file.effective.admin)
-      return resources.apply(wanted)
+      return resources.apply(wanted, { etag: ifEtag })
     })
-    return { changes, text: renderDiff(changes) }
+    return { changes, text: renderDiff(changes), etag: resources.etag }
   }
 
   #parse(yaml: string): ParsedProjectFile {
@@ -118,8 +128,8 @@ function resourceOf({ kind, security, ...rest }: WantedResource, before: Resourc
   return { ...rest, kind: kind as ResourceKind, ...(names.length > 0 && { security: [...names] }) }
 }
 
-function guardOf(id: string, ifRevision: number | undefined): Map<string, number> | undefined {
-  return ifRevision === undefined ? undefined : new Map([[id, ifRevision]])
+function expected(id: string, ifRevision: number | undefined): Expected {
+  return ifRevision === undefined ? {} : { revisions: new Map([[id, ifRevision]]) }
 }
 
 /** A channel that names a definition which is not there lets nobody in. */

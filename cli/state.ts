@@ -1,8 +1,7 @@
 /** What a node keeps on disk, in the folder `.signalbox` of its project: the store, the keys, the admin token. */
 
-import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import type { SignalboxError } from '../core/errors.ts'
 import { type ActLog, AuditChain, type ChainEntry } from '../core/security/chain.ts'
 import { loadKeyRing } from '../core/security/master-key.ts'
@@ -23,13 +22,6 @@ export interface State {
 
 const ACTS = 'acts'
 const HEAD = 'act-head'
-
-/** Where the state of a project lies: in `.signalbox` there, or below SIGNALBOX_STATE_DIR. */
-export function stateFolderOf(root: string): string {
-  const elsewhere = process.env.SIGNALBOX_STATE_DIR
-  if (!elsewhere) return join(resolve(root), '.signalbox')
-  return join(elsewhere, createHash('sha256').update(resolve(root)).digest('hex').slice(0, 16))
-}
 
 /** Opens the state of a node, or makes it. Rejects with SIGNALBOX_STORE_LOCKED when another node has it open. */
 export async function openState(folder: string): Promise<State> {

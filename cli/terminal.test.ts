@@ -103,7 +103,33 @@ suite('on a terminal', { skip: hasPty ? false : 'needs python3 with its module p
     })
   }
 
-  const CHANGES = { changes: [{ action: 'create', id: 'channel/http/new' }], text: '+ channel/http/new\n' }
+  for (const [typed, taken] of [
+    ['orders\r', true],
+    ['order\r', false],
+    ['y\r', false],
+    ['\u0003', false],
+    ['\u0004', false],
+  ] as const) {
+    test(`purge, answered with ${JSON.stringify(typed)}, takes ${taken ? 'all' : 'nothing'} away`, async () => {
+      const log = { kind: 'queue', name: 'orders', subscriptions: [] }
+      await using server = await adminTestServer({ log, purge: { count: 3 } })
+      const { seen, code } = await type(
+        server,
+        ['purge', 'queue/orders', '--state', 'dead'],
+        ['Type orders to go on: ', typed],
+      )
+      assert.equal(code, taken ? 0 : 1, seen)
+      assert.match(seen, taken ? /3 taken away/ : /SIGNALBOX_CANCELLED: nothing was taken away/)
+      const purged = server.seen.find(({ handler }) => handler === 'purge')
+      assert.equal(purged?.body, taken ? '{"states":["dead"]}' : undefined)
+    })
+  }
+
+  const CHANGES = {
+    changes: [{ action: 'create', id: 'channel/http/new' }],
+    text: '+ channel/http/new\n',
+    etag: 'as-shown',
+  }
   for (const [answer, applied] of [
     ['y', true],
     ['YES', true],
@@ -120,10 +146,8 @@ suite('on a terminal', { skip: hasPty ? false : 'needs python3 with its module p
         seen.indexOf('+ channel/http/new') < seen.indexOf('Apply this?'),
         'the difference comes first',
       )
-      assert.equal(
-        server.seen.some(({ handler }) => handler === 'apply'),
-        applied,
-      )
+      const request = server.seen.find(({ handler }) => handler === 'apply')
+      assert.equal(request?.ifMatch, applied ? '"as-shown"' : undefined, 'what was shown is what is applied')
       assert.match(seen, applied ? /channel\/http\/new created/ : /nothing was changed/)
     })
   }

@@ -11,9 +11,11 @@ import { until } from './load.ts'
 import { answering, Operated } from './operated.ts'
 
 const SECRET = 'the-value-that-nobody-may-see'
-const YAML = `name: acts
-admin: { port: 0 }
-policy: { plainTextSecrets: allowed }
+const EMPTY = 'name: acts\nadmin: { port: 0 }\npolicy: { plainTextSecrets: allowed }\n'
+const YAML = `${EMPTY}queues: [{ name: jobs, options: {} }]
+topics: [{ name: prices, options: {} }]
+subscriptions: [{ name: desk, options: { topic: prices } }]
+schedules: [{ name: tick, type: interval, options: { everyMs: 3600000, service: hello } }]
 `
 const JSON_TYPE = 'application/json'
 
@@ -142,6 +144,140 @@ const ACTS: Readonly<Partial<Record<HandlerName, Act[]>>> = {
       result: 'SIGNALBOX_SECRET_UNKNOWN',
     },
   ],
+  publish: [
+    {
+      path: '/v1/kept/queue/jobs/messages',
+      body: JSON.stringify({ payload: SECRET, headers: { 'x-note': SECRET } }),
+      type: JSON_TYPE,
+      target: 'queue/jobs',
+    },
+    {
+      path: '/v1/kept/queue/jobz/messages',
+      body: '{}',
+      type: JSON_TYPE,
+      target: 'queue/jobz',
+      result: 'SIGNALBOX_ADDRESS_UNKNOWN',
+    },
+  ],
+  keptMessage: [
+    { path: '/v1/kept/queue/jobs/messages/1', target: 'queue/jobs/1' },
+    { path: '/v1/kept/queue/jobs/messages/99', target: 'queue/jobs/99', result: 'SIGNALBOX_NOT_FOUND' },
+  ],
+  edit: [
+    {
+      path: '/v1/kept/queue/jobs/messages/1',
+      body: JSON.stringify({ payload: [SECRET] }),
+      type: JSON_TYPE,
+      target: 'queue/jobs/1',
+    },
+    {
+      path: '/v1/kept/queue/jobs/messages/99',
+      body: '{}',
+      type: JSON_TYPE,
+      target: 'queue/jobs/99',
+      result: 'SIGNALBOX_NOT_FOUND',
+    },
+  ],
+  browse: [
+    {
+      path: `/v1/kept/queue/jobs/browse?state=ready&search=${SECRET}`,
+      target: 'queue/jobs',
+      after: { states: ['ready'], after: 0, limit: 100, search: true },
+    },
+    {
+      path: '/v1/kept/topic/prices/browse?subscription=desc',
+      target: 'topic/prices',
+      result: 'SIGNALBOX_SUBSCRIPTION_UNKNOWN',
+    },
+  ],
+  resend: [
+    {
+      path: '/v1/kept/queue/jobs/resend',
+      body: '{}',
+      type: JSON_TYPE,
+      target: 'queue/jobs',
+      after: { seqs: 'all', count: 0 },
+    },
+    {
+      path: '/v1/kept/queue/jobz/resend',
+      body: '{}',
+      type: JSON_TYPE,
+      target: 'queue/jobz',
+      result: 'SIGNALBOX_ADDRESS_UNKNOWN',
+    },
+  ],
+  drop: [
+    {
+      path: '/v1/kept/queue/jobs/drop',
+      body: '{"seqs":[1,2]}',
+      type: JSON_TYPE,
+      target: 'queue/jobs',
+      after: { seqs: [1, 2], count: 1 },
+    },
+    {
+      path: '/v1/kept/topic/jobs/drop',
+      body: '{"seqs":[1]}',
+      type: JSON_TYPE,
+      target: 'topic/jobs',
+      result: 'SIGNALBOX_ADDRESS_UNKNOWN',
+    },
+  ],
+  purge: [
+    {
+      path: '/v1/kept/topic/prices/purge',
+      body: '{"states":["ready","dead"]}',
+      type: JSON_TYPE,
+      target: 'topic/prices',
+      before: { ready: 0, leased: 0, delayed: 0, dead: 0 },
+      after: { states: ['ready', 'dead'], count: 0 },
+    },
+    {
+      path: '/v1/kept/queue/jobz/purge',
+      body: '{}',
+      type: JSON_TYPE,
+      target: 'queue/jobz',
+      result: 'SIGNALBOX_ADDRESS_UNKNOWN',
+    },
+  ],
+  seek: [
+    {
+      path: '/v1/topics/prices/seek',
+      body: '{"subscription":"desk","to":{"at":"beginning"}}',
+      type: JSON_TYPE,
+      target: 'topic/prices',
+      before: { ready: 0, leased: 0, delayed: 0, dead: 0 },
+      after: { to: { at: 'beginning' }, subscription: 'desk' },
+    },
+    {
+      path: '/v1/topics/price/seek',
+      body: '{"to":{"at":"end"}}',
+      type: JSON_TYPE,
+      target: 'topic/price',
+      result: 'SIGNALBOX_ADDRESS_UNKNOWN',
+    },
+  ],
+  runSchedule: [
+    { path: '/v1/schedules/tick/run', target: 'schedule/tick', after: { number: 1, outcome: 'ok' } },
+    { path: '/v1/schedules/tock/run', target: 'schedule/tock', result: 'SIGNALBOX_NOT_FOUND' },
+  ],
+  pauseSchedule: [
+    {
+      path: '/v1/schedules/tick/pause',
+      target: 'schedule/tick',
+      before: { paused: false },
+      after: { paused: true },
+    },
+    { path: '/v1/schedules/tock/pause', target: 'schedule/tock', result: 'SIGNALBOX_NOT_FOUND' },
+  ],
+  resumeSchedule: [
+    {
+      path: '/v1/schedules/tick/resume',
+      target: 'schedule/tick',
+      before: { paused: true },
+      after: { paused: false },
+    },
+    { path: '/v1/schedules/tock/resume', target: 'schedule/tock', result: 'SIGNALBOX_NOT_FOUND' },
+  ],
   tail: [{ path: '/v1/tail?name=service%2F*', target: 'tail', after: { name: 'service/*' } }],
 }
 
@@ -233,7 +369,7 @@ describe('acts', () => {
   }
 
   test('the keys that a first start makes are recorded', async () => {
-    await using first = await Operated.start({ 'signalbox.yaml': YAML })
+    await using first = await Operated.start({ 'signalbox.yaml': EMPTY })
     const acts = (await first.acts()).map(({ who, what, target }) => `${who} ${what} ${target}`)
     assert.match(acts[0]!, /^start secret\.write master-key\/\w+$/)
     assert.equal(acts[1], 'start user.write admin-token/admin')
@@ -244,7 +380,7 @@ describe('acts', () => {
     const byStart = (await bus.acts()).filter(({ who }) => who === 'start')
     assert.deepEqual(
       byStart.map(({ what, target }) => `${what} ${target}`),
-      ['user.write admin-token/admin'],
+      ['resource.write signalbox.yaml', 'user.write admin-token/admin'],
     )
     const saves = async (file: string) =>
       (await bus.acts()).filter(

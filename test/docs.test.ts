@@ -3,7 +3,10 @@ import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { DURABLE_OPTIONS } from '../actors/messages/options.ts'
+import { SCHEDULE_TYPES } from '../actors/schedules/options.ts'
 import { ERRORS } from '../core/errors.ts'
+import type { TSchema } from '../core/schema.ts'
 import { ERRORS_PAGE, errorsPage } from './errors-page.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -62,6 +65,40 @@ const AWAITED = [
   'SIGNALBOX_USAGE',
   'SIGNALBOX_PEER_REFUSED',
 ]
+
+interface OptionSchema {
+  properties?: Record<string, OptionSchema>
+  default?: unknown
+}
+
+/** Names of options, those inside of others as `retry.minMs`, with their defaults. */
+function optionsOf(schema: OptionSchema, before = ''): [name: string, byDefault: unknown][] {
+  return Object.entries(schema.properties ?? {}).flatMap(([name, option]) => {
+    const inner = optionsOf(option, `${before}${name}.`)
+    return inner.length > 0 ? inner : [[before + name, option.default] as [string, unknown]]
+  })
+}
+
+test('docs/messages.md and docs/schedules.md name every option, and its default', () => {
+  const pages: [page: string, schemas: TSchema[]][] = [
+    ['messages', Object.values(DURABLE_OPTIONS)],
+    ['schedules', [...SCHEDULE_TYPES.values()]],
+  ]
+  for (const [page, schemas] of pages) {
+    const text = readFileSync(join(ROOT, `docs/${page}.md`), 'utf8')
+    const rows = text.split('\n').filter(line => line.startsWith('|'))
+    const options = schemas.flatMap(schema => optionsOf(schema as OptionSchema))
+    assert.ok(options.length > 10)
+    for (const [name, byDefault] of options) {
+      const named = (what: string) =>
+        rows.find(line => line.split('|').slice(1, -2).join().includes(`\`${what}\``))
+      const row = named(name) ?? named(name.split('.').at(-1)!)
+      assert.ok(row, `docs/${page}.md does not name ${name}`)
+      if (typeof byDefault !== 'number' || byDefault >= 1024 ** 3) continue
+      assert.ok(row.includes(` ${byDefault.toLocaleString('en')} `), `${name}: ${byDefault} is not in ${row}`)
+    }
+  }
+})
 
 test('docs/errors.md is up to date', () => {
   assert.equal(readFileSync(ERRORS_PAGE, 'utf8'), errorsPage(), 'run `npm run docs`')

@@ -32,11 +32,12 @@ export function answersIn(page: string, heading: string): string[] {
   return [...section.matchAll(/`(\{"[^`]*\})`/g)].map(match => match[1]!)
 }
 
-/** A text in which all that differs from run to run is the same: times, durations, ids, and the space before them. */
+/** A text in which all that differs from run to run is the same: times, durations, ids, workers, and the space before them. */
 export function timeless(text: string): string {
   return text
     .replace(/\d\d:\d\d:\d\d\.\d{3}/g, 'TIME')
     .replace(/ +\d+(\.\d+)? m?s\b/g, '  TOOK')
+    .replace(/ node\/\d+ /g, ' node/N ')
     .replace(/\b[0-9a-f]{32}\b/g, 'TRACE')
     .replace(/ {2}[\w-]{13,}$/gm, '  CID')
 }

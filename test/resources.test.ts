@@ -1,6 +1,8 @@
 /** Resources of a running node by the admin API: security of channels, names, files, services with keys, metrics. */
 import assert from 'node:assert/strict'
+import { existsSync, readFileSync } from 'node:fs'
 import https from 'node:https'
+import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { serverCertificate, testCa } from './certificates/certificates.ts'
 import { readExposition } from './exposition.ts'
@@ -140,6 +142,99 @@ channels:
     assert.deepEqual(answer.json(), { input: 1 }, answer.text)
     const unknown = await bus.admin('POST', '/v1/services/acount%2342/invoke', '1', JSON_TYPE)
     refused(unknown, 404, 'SIGNALBOX_ADDRESS_UNKNOWN', /did you mean 'account#42'/)
+  })
+
+  test('a difference that is not the present one any more is not applied', async () => {
+    const yaml = (name: string) =>
+      `${YAML}connections: [{ name: ${name}, type: memory, options: { queue: q } }]\n`
+    const apply = (text: string, etag: string) =>
+      fetch(`${own.project.admin}/v1/apply`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${own.token}`,
+          'content-type': 'text/plain',
+          'if-match': `"${etag}"`,
+        },
+        body: text,
+      })
+    const etagOf = async (text: string) =>
+      ((await own.admin('POST', '/v1/diff', text)).json() as { etag: string }).etag
+    await using own = await Operated.start({ 'signalbox.yaml': YAML })
+    const empty = await etagOf(yaml('one'))
+    const first = await apply(yaml('one'), empty)
+    assert.equal(first.status, 200)
+    assert.equal(first.headers.get('etag'), `"${await etagOf(yaml('one'))}"`)
+    const old = await apply(yaml('two'), empty)
+    assert.equal(old.status, 412)
+    const problem = (await old.json()) as { code: string; fix: string }
+    assert.equal(problem.code, 'SIGNALBOX_STORE_CONFLICT')
+    assert.match(problem.fix, /signalbox diff/)
+    const ids = (await own.admin('GET', '/v1/resources')).json() as { name: string; revision: number }[]
+    assert.deepEqual(
+      ids.map(({ name }) => name),
+      ['one'],
+    )
+    // Removed and made again is not as it was.
+    const before = await etagOf(yaml('one'))
+    assert.equal((await own.admin('DELETE', '/v1/resources/connection/memory/one')).status, 204)
+    assert.equal(await etagOf(yaml('one')), empty, 'nothing is there, as at first')
+    assert.equal((await own.admin('POST', '/v1/apply', yaml('one'))).status, 200)
+    assert.notEqual(await etagOf(yaml('one')), before)
+    assert.equal((await apply(yaml('two'), before)).status, 412)
+  })
+
+  test('an old revision is refused before any worker is asked', async () => {
+    const path = '/v1/resources/connection/memory/guarded'
+    const send = (body: string, ifMatch: string) =>
+      fetch(`${bus.project.admin}${path}`, {
+        method: 'PUT',
+        headers: {
+          authorization: `Bearer ${bus.token}`,
+          'content-type': 'application/json',
+          'if-match': ifMatch,
+        },
+        body,
+      })
+    assert.equal((await put('connection/memory/guarded', { queue: 'a' })).status, 200)
+    const { revision } = (await bus.admin('GET', path)).json() as { revision: number }
+    const [worker] = bus.project.node.host.workers
+    const asked: string[] = []
+    const { request } = worker!
+    worker!.request = (verb, payload) => {
+      asked.push(verb)
+      return request.call(worker, verb, payload)
+    }
+    try {
+      assert.equal((await send('{"queue":"b"}', `"${revision - 1}"`)).status, 412)
+      assert.equal((await send('{"queue":"a"}', `"${revision + 1}"`)).status, 412, 'without a difference too')
+      assert.deepEqual(asked, [])
+      assert.equal((await send('{"queue":"b"}', `"${revision}"`)).status, 200)
+      assert.deepEqual(asked, ['putConnection'])
+    } finally {
+      worker!.request = request
+    }
+  })
+
+  test('two that are put at the same time are both there', async () => {
+    const names = ['left', 'right', 'middle']
+    const all = await Promise.all(names.map(name => put(`connection/memory/${name}`, { queue: name })))
+    assert.deepEqual(
+      all.map(({ status }) => status),
+      [200, 200, 200],
+    )
+    for (const name of names) await view(`connection/memory/${name}`).then(found => assert.ok(found.options))
+  })
+
+  test('the address of the admin API is in the state while the node runs', async () => {
+    const own = await Operated.start({ 'signalbox.yaml': YAML })
+    const file = join(own.root, '.signalbox/admin-url')
+    try {
+      assert.equal(readFileSync(file, 'utf8').trim(), own.project.admin)
+    } finally {
+      await own.project.stop(1_000)
+    }
+    assert.ok(!existsSync(file))
+    await own[Symbol.asyncDispose]()
   })
 
   test('metrics are there without being switched on, and say how to have more', async () => {

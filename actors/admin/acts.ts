@@ -15,10 +15,20 @@ export const targets = {
   service: (name: string) => `service/${name}`,
   unitFile: (kind: 'service' | 'route', file: string) => `${kind}-file/${file}`,
   secret: (name: string) => `secret/${name}`,
-  message: (id: string) => `message/${id}`,
+  /** A recorded step of a message. */
+  recorded: (id: string) => `message/${id}`,
+  schedule: (name: string) => `schedule/${name}`,
+  /** A queue or topic, `queue/orders`. */
+  log: (kind: string, name: string) => `${kind}/${name}`,
+  /** A message in one, `queue/orders/17`. */
+  message: (kind: string, name: string, seq: number | string) => `${kind}/${name}/${seq}`,
 }
 
 const resource = ({ kind, type, name }: Params) => `${kind}/${type}/${name}`
+
+const log = ({ kind, name }: Params) => targets.log(kind!, name!)
+const message = ({ kind, name, seq }: Params) => targets.message(kind!, name!, seq!)
+const schedule = ({ name }: Params) => targets.schedule(name!)
 
 const OF_HANDLER: { readonly [H in HandlerName]?: (params: Params) => string } = {
   scale: () => targets.workers,
@@ -36,8 +46,22 @@ const OF_HANDLER: { readonly [H in HandlerName]?: (params: Params) => string } =
   setSecret: ({ name }) => targets.secret(name!),
   removeSecret: ({ name }) => targets.secret(name!),
   tail: () => targets.tail,
-  messageBody: ({ id }) => targets.message(id!),
-  replay: ({ id }) => targets.message(id!),
+  messageBody: ({ id }) => targets.recorded(id!),
+  replay: ({ id }) => targets.recorded(id!),
+  log,
+  keptMessages: log,
+  browse: log,
+  publish: log,
+  keptMessage: message,
+  edit: message,
+  resend: log,
+  drop: log,
+  purge: log,
+  seek: ({ name }) => targets.log('topic', name!),
+  scheduleHistory: schedule,
+  runSchedule: schedule,
+  pauseSchedule: schedule,
+  resumeSchedule: schedule,
 }
 
 /** What a request to a route is about: a resource, a service, or else the path. Parameters need not be checked yet. */

@@ -7,6 +7,7 @@ import { SignalboxError } from '../../core/errors.ts'
 import { may, ROLES, type Role } from '../../core/security/roles.ts'
 import { silentLogger } from '../../core/telemetry/log.ts'
 import type { Authenticated } from './auth.ts'
+import type { KeptOperator } from './kept-operator.ts'
 import type { Actor, Operator, ResourceView, TailEvent, TailFilter, WantedResource } from './operator.ts'
 import { AdminServer, type AdminServerOptions } from './server.ts'
 
@@ -22,9 +23,43 @@ export async function authenticate(token: string | undefined): Promise<Authentic
   return { name: `ann-${role}`, roles: role === 'none' ? [] : [role], ...(expired && { expired }) }
 }
 
+const MESSAGE = {
+  seq: 1,
+  state: 'ready',
+  attempts: 0,
+  publishedAt: 1,
+  dueAt: undefined,
+  expiresAt: undefined,
+  id: undefined,
+  key: undefined,
+  priority: 4,
+  bytes: 1,
+  headers: {},
+  payload: 'hello',
+  failure: undefined,
+} as const
+const RUN = { number: 1, dueAt: undefined, startedAt: 1, endedAt: 2, outcome: 'ok' } as const
+
 /** An operator that records what it is asked and answers as a small node would. */
 export class RecordingOperator implements Operator {
   readonly log = silentLogger
+  readonly kept: KeptOperator = {
+    list: kind => this.#note('list', [kind], []),
+    log: (kind, name) => this.#note('log', [kind, name], { kind, name, subscriptions: [] }),
+    messages: request => this.#note('messages', [request], { messages: [], next: undefined }),
+    browse: (...args) => this.#note('browse', args, { messages: [], next: undefined }),
+    message: (...args) => this.#note('message', args, MESSAGE),
+    publish: (...args) => this.#note('publish', args, { seq: 1, duplicate: false, cid: 'c' }),
+    edit: (...args) => this.#note('edit', args, undefined),
+    resend: (...args) => this.#note('resend', args, 1),
+    drop: (...args) => this.#note('drop', args, 1),
+    purge: (...args) => this.#note('purge', args, 1),
+    seek: (...args) => this.#note('seek', args, undefined),
+    schedules: () => this.#note('schedules', [], []),
+    history: (...args) => this.#note('history', args, []),
+    runSchedule: (...args) => this.#note('runSchedule', args, RUN),
+    pauseSchedule: (...args) => this.#note('pauseSchedule', args, undefined),
+  }
   readonly calls: { method: string; args: unknown[] }[] = []
   readonly refusals: { actor: Actor; permission: string; target: string }[] = []
   readonly listeners = new Set<(event: TailEvent) => void>()
@@ -94,8 +129,9 @@ export class RecordingOperator implements Operator {
     return this.#note('remove', [actor, id, ifRevision], undefined)
   }
   ping = (id: string) => this.#note('ping', [id], { ok: true })
-  diff = (yaml: string) => this.#note('diff', [yaml], { changes: [], text: '' })
-  apply = (actor: Actor, yaml: string) => this.#note('apply', [actor, yaml], { changes: [], text: '' })
+  diff = (yaml: string) => this.#note('diff', [yaml], { changes: [], text: '', etag: 'tag' })
+  apply = (actor: Actor, yaml: string, ifEtag?: string) =>
+    this.#note('apply', [actor, yaml, ifEtag], { changes: [], text: '', etag: 'tag' })
   export = () => this.#note('export', [], 'name: test\n')
   secrets = () => this.#note('secrets', [], [{ name: 'TOKEN', changedAt: 1 }])
   setSecret = (actor: Actor, name: string, value: string) =>

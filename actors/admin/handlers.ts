@@ -2,8 +2,9 @@
 
 import type { AuditQuery } from '../../core/audit/query.ts'
 import { DOCS_CSP, DOCS_PAGE } from './docs-page.ts'
+import { KEPT_HANDLERS } from './kept-handlers.ts'
 import { ADMIN_OPENAPI } from './openapi.ts'
-import type { Actor, HealthView, Operator, ResourceView, Tail, TailFilter } from './operator.ts'
+import type { Actor, ApplyResult, HealthView, Operator, ResourceView, Tail, TailFilter } from './operator.ts'
 import { type HandlerName, SCHEMAS } from './schemas.ts'
 
 /** A request, checked. */
@@ -15,6 +16,8 @@ export interface AdminCall {
   body: unknown
   /** From If-Match. */
   ifRevision: number | undefined
+  /** From If-Match, of routes whose tag is no revision. */
+  ifEtag: string | undefined
 }
 
 /** What to answer: a value as JSON, a text, bytes, or nothing (204). */
@@ -28,7 +31,7 @@ export interface AdminAnswer {
   events?: Tail
 }
 
-type Handler = (operator: Operator, call: AdminCall) => AdminAnswer | Promise<AdminAnswer>
+export type Handler = (operator: Operator, call: AdminCall) => AdminAnswer | Promise<AdminAnswer>
 
 const NOTHING: AdminAnswer = { status: 204 }
 
@@ -79,8 +82,9 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     return NOTHING
   },
   ping: async (operator, { params }) => ({ json: await operator.ping(idOf(params)) }),
-  diff: async (operator, { body }) => ({ json: await operator.diff(body as string) }),
-  apply: async (operator, { actor, body }) => ({ json: await operator.apply(actor, body as string) }),
+  diff: async (operator, { body }) => applied(await operator.diff(body as string)),
+  apply: async (operator, { actor, body, ifEtag }) =>
+    applied(await operator.apply(actor, body as string, ifEtag)),
   export: async operator => text('export', await operator.export()),
   secrets: async operator => ({ json: await operator.secrets() }),
   async setSecret(operator, { actor, params, body }) {
@@ -104,6 +108,7 @@ export const HANDLERS: Readonly<Record<HandlerName, Handler>> = {
     json: await operator.audit(query.after as number, query.limit as number),
   }),
   verifyAudit: async operator => ({ json: await operator.verifyAudit() }),
+  ...KEPT_HANDLERS,
 }
 
 function health(view: HealthView): AdminAnswer {
@@ -116,6 +121,10 @@ function text(handler: 'metrics' | 'docs' | 'export', value: string): AdminAnswe
 
 function resource(view: ResourceView): AdminAnswer {
   return { json: view, headers: { etag: `"${view.revision}"` } }
+}
+
+function applied(result: ApplyResult): AdminAnswer {
+  return { json: result, headers: { etag: `"${result.etag}"` } }
 }
 
 /** Names parted by commas; an empty text names none. */

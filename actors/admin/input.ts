@@ -53,15 +53,27 @@ function propertiesOf(schema: TSchema | undefined): Record<string, { type?: unkn
 }
 
 /**
- * The revision of If-Match (RFC 9110, 13.1.1), quoted or bare. Throws SIGNALBOX_INPUT_INVALID for conditions that
+ * What If-Match says (RFC 9110, 13.1.1): a revision, quoted or bare, or an etag. Throws SIGNALBOX_INPUT_INVALID for conditions that
  * cannot be kept: to do as if they were not there would overwrite what they protect.
  */
-export function readRevision(headers: IncomingHttpHeaders, isConditional: boolean): number | undefined {
+export function readCondition(
+  headers: IncomingHttpHeaders,
+  conditional: HandlerSchema['conditional'],
+): { ifRevision: number | undefined; ifEtag: string | undefined } {
   const given = headers['if-match']
-  if (!isConditional) return undefined
+  if (conditional === undefined) return NO_CONDITION
   if (headers['if-none-match'] !== undefined)
     throw invalid('If-None-Match is not supported here; use If-Match')
-  if (given === undefined) return undefined
+  if (given === undefined) return NO_CONDITION
+  if (conditional === 'revision') return { ...NO_CONDITION, ifRevision: revisionOf(given) }
+  const tag = /^"([\x21\x23-\x7e]{1,128})"$/.exec(given.trim())?.[1]
+  if (tag === undefined) throw invalid('If-Match is not the one quoted ETag of a difference')
+  return { ...NO_CONDITION, ifEtag: tag }
+}
+
+const NO_CONDITION = { ifRevision: undefined, ifEtag: undefined }
+
+function revisionOf(given: string): number {
   const [, quoted, bare] = /^(?:"(\d{1,15})"|(\d{1,15}))$/.exec(given.trim()) ?? []
   const revision = quoted ?? bare
   if (revision === undefined) throw invalid('If-Match is not one revision, e.g. "7"')

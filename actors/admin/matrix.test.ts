@@ -50,6 +50,22 @@ const DECISIONS: Readonly<Record<HandlerName, typeof ANYBODY | readonly Role[]>>
   removeSecret: ['admin'],
   audit: ['admin'],
   verifyAudit: ['admin'],
+  logs: ALL,
+  log: ALL,
+  keptMessages: ALL,
+  schedules: ALL,
+  scheduleHistory: ALL,
+  keptMessage: ['operator', 'developer', 'admin'],
+  browse: ['operator', 'developer', 'admin'],
+  publish: ['operator', 'developer', 'admin'],
+  edit: ['operator', 'developer', 'admin'],
+  resend: ['operator', 'developer', 'admin'],
+  drop: ['operator', 'admin'],
+  purge: ['operator', 'admin'],
+  seek: ['operator', 'admin'],
+  runSchedule: ['operator', 'developer', 'admin'],
+  pauseSchedule: ['operator', 'developer', 'admin'],
+  resumeSchedule: ['operator', 'developer', 'admin'],
 }
 
 function mayCall({ handler }: AdminRoute, role: TestRole): boolean {
@@ -64,14 +80,23 @@ const VALUES: Record<string, string> = {
   '*': 'orders/create.ts',
   cid: 'c-1',
   id: '1-2s-0',
+  seq: '17',
+}
+
+/** Of handlers that do not take `{}`. */
+const BODIES: Readonly<Partial<Record<HandlerName, string>>> = {
+  scale: '{"count":2}',
+  drop: '{"seqs":[1]}',
+  seek: '{"to":{"at":"end"}}',
 }
 
 function requestOf(route: AdminRoute): { path: string; body: string | undefined; type: string | undefined } {
-  const path = route.path.replace(/:(\w+)|\*/g, (whole, name) => VALUES[name ?? whole]!)
+  const values = route.path.startsWith('/v1/kept/') ? { ...VALUES, kind: 'queue' } : VALUES
+  const path = route.path.replace(/:(\w+)|\*/g, (whole, name) => values[name ?? whole]!)
   const kind = bodyOf(route)
   if (kind === 'none') return { path, body: undefined, type: undefined }
   if (kind === 'text') return { path, body: 'text', type: 'text/plain' }
-  return { path, body: route.handler === 'scale' ? '{"count":2}' : '{}', type: 'application/json' }
+  return { path, body: BODIES[route.handler as HandlerName] ?? '{}', type: 'application/json' }
 }
 
 describe('every role against every route', () => {

@@ -2,6 +2,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { validate } from '@readme/openapi-parser'
 import type { Static } from '../../core/schema.ts'
+import type { KeptMessageView, MessageHeadView, Page } from '../messages/log-admin.ts'
+import type { LogView } from '../messages/log-view.ts'
+import type { ScheduleRun } from '../schedules/schedule.ts'
+import type { PublishedView, ScheduleStateView } from './kept-operator.ts'
+import type * as keptViews from './kept-views.ts'
 import { ADMIN_OPENAPI, adminOpenapi } from './openapi.ts'
 import type * as operator from './operator.ts'
 import { ADMIN_ROUTES } from './routes.ts'
@@ -39,6 +44,15 @@ test('the validator would see a mistake', async () => {
   assert.equal((await validate(broken)).valid, false)
 })
 
+/** As JSON has it: what is undefined is left out. */
+type Plain<T> = T extends readonly (infer Item)[]
+  ? Plain<Item>[]
+  : T extends object
+    ? { [K in keyof T as undefined extends T[K] ? never : K]: Plain<T[K]> } & {
+        [K in keyof T as undefined extends T[K] ? K : never]?: Plain<Exclude<T[K], undefined>>
+      }
+    : T
+
 /** Does not compile when a schema and the interface it describes drift apart. */
 type Agree<Schema, View> = View extends Schema ? true : never
 const VIEWS_AGREE: [
@@ -49,7 +63,13 @@ const VIEWS_AGREE: [
   Agree<Static<typeof views.Applied>, operator.ApplyResult>,
   Agree<Static<typeof views.Audit>, operator.AuditView[]>,
   Agree<Static<typeof views.NodeSchema>['workers'], operator.NodeView['workers']>,
-] = [true, true, true, true, true, true, true]
+  Agree<Static<typeof keptViews.Logs>, Plain<LogView[]>>,
+  Agree<Static<typeof keptViews.MessageHeads>, Plain<Page<MessageHeadView>>>,
+  Agree<Static<typeof keptViews.Messages>, Plain<Page<KeptMessageView>>>,
+  Agree<Static<typeof keptViews.Published>, PublishedView>,
+  Agree<Static<typeof keptViews.Runs>, Plain<ScheduleRun[]>>,
+  Agree<Static<typeof keptViews.Schedules>, Plain<ScheduleStateView[]>>,
+] = [true, true, true, true, true, true, true, true, true, true, true, true, true]
 
 test('the schemas of answers agree with the interface of the operator', () => {
   assert.ok(VIEWS_AGREE.every(Boolean))

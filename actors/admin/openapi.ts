@@ -60,8 +60,15 @@ function parameters(schema: HandlerSchema): object[] {
   const condition = {
     name: 'If-Match',
     in: 'header',
-    description: 'Revision that is to be changed, as in its ETag; 412 when there is a newer one',
-    schema: { type: 'string', pattern: '^("[0-9]+"|[0-9]+)$' },
+    ...(schema.conditional === 'etag'
+      ? {
+          description: 'ETag of the difference that is to be applied; 412 when resources have changed since',
+          schema: { type: 'string', pattern: '^"[!#-~]+"$' },
+        }
+      : {
+          description: 'Revision that is to be changed, as in its ETag; 412 when there is a newer one',
+          schema: { type: 'string', pattern: '^("[0-9]+"|[0-9]+)$' },
+        }),
   }
   return [
     ...of('path', schema.params),
@@ -84,12 +91,12 @@ function requestBody(route: AdminRoute, schema: HandlerSchema): object | undefin
 function responses(route: AdminRoute, schema: HandlerSchema): object {
   const type = schema.answerType?.split(';', 1)[0] ?? 'application/json'
   const content = { [type]: { schema: schema.answer ?? {} } }
-  const withTag = SCHEMAS.resource.answer === schema.answer
-  const etag = { ETag: { description: 'The revision, quoted', schema: { type: 'string' } } }
+  const tag = tagOf(schema)
+  const etag = { ETag: { description: tag, schema: { type: 'string' } } }
   const result: Record<string, object> =
     schema.answer === undefined
       ? { 204: { description: 'Done' } }
-      : { 200: { description: 'Done', ...(withTag && { headers: etag }), content } }
+      : { 200: { description: 'Done', ...(tag && { headers: etag }), content } }
   for (const [status, description] of Object.entries(schema.statuses ?? {})) {
     result[status] = { description, ...(status === '503' && { content }) }
   }
@@ -97,6 +104,12 @@ function responses(route: AdminRoute, schema: HandlerSchema): object {
     result[status] ??= { description: STATUS_CODES[status]!, content: PROBLEM }
   }
   return { ...result, default: { description: 'Anything else that went wrong', content: PROBLEM } }
+}
+
+/** What the ETag of an answer is; undefined: it has none. */
+function tagOf({ answer }: HandlerSchema): string | undefined {
+  if (answer === SCHEMAS.resource.answer) return 'The revision, quoted'
+  return answer === SCHEMAS.apply.answer ? 'The etag, quoted' : undefined
 }
 
 function problemStatuses(route: AdminRoute, schema: HandlerSchema): number[] {

@@ -7,6 +7,7 @@ import type { AuditRecord } from '../../core/audit/entry.ts'
 import type { AuditQuery } from '../../core/audit/query.ts'
 import type { Trail } from '../../core/audit/trail.ts'
 import type { Logger } from '../../core/telemetry/log.ts'
+import type { KeptOperator } from './kept-operator.ts'
 
 /** Who does it, for permissions and the audit chain. */
 export interface Actor {
@@ -36,6 +37,8 @@ export interface ActorView {
 
 export interface WorkerView {
   slot: number
+  /** The keeper keeps queues, topics and schedules, and runs no services. */
+  role: 'worker' | 'keeper'
   place: string
   state: string
   actors: ActorView[]
@@ -103,6 +106,8 @@ export interface ApplyResult {
   changes: ChangeView[]
   /** The same for people: lines with +, ~ and -. */
   text: string
+  /** Names the state of all resources that a difference was made from, or that applying has led to. */
+  etag: string
 }
 
 export interface DeployView {
@@ -170,6 +175,8 @@ export interface AuditView {
 /** Every method that takes an `actor` records the act in the audit chain. Errors are SignalboxErrors. */
 export interface Operator {
   readonly log: Logger
+  /** Queues, topics, messages and schedules. */
+  readonly kept: KeptOperator
   /** Records what somebody who is known wanted to do and may not: the permission that it takes, and to what. */
   denied(actor: Actor, permission: string, target: string): Promise<void>
   node(): Promise<NodeView>
@@ -195,7 +202,8 @@ export interface Operator {
   ping(id: string): Promise<{ ok: boolean; error?: string }>
   /** What `apply` of this signalbox.yaml would change. */
   diff(yaml: string): Promise<ApplyResult>
-  apply(actor: Actor, yaml: string): Promise<ApplyResult>
+  /** `ifEtag`: refuse with SIGNALBOX_STORE_CONFLICT when resources have changed since the difference with this etag. */
+  apply(actor: Actor, yaml: string, ifEtag?: string): Promise<ApplyResult>
   /** What runs, as signalbox.yaml. */
   export(): Promise<string>
 

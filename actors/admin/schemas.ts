@@ -2,6 +2,7 @@
 import { AuditQuery } from '../../core/audit/query.ts'
 import { type TSchema, Type } from '../../core/schema.ts'
 import { SECRET_NAME } from '../../core/security/secrets.ts'
+import { KEPT_SCHEMAS } from './kept-schemas.ts'
 import * as views from './views.ts'
 
 export const MAX_INVOKE_MS = 600_000
@@ -19,8 +20,8 @@ export interface HandlerSchema {
   answerType?: string
   /** Answers in addition to the usual ones: status and meaning. */
   statuses?: Record<number, string>
-  /** Whether it takes If-Match. */
-  conditional?: true
+  /** Whether it takes If-Match: the revision of a resource, or the etag of a difference. */
+  conditional?: 'revision' | 'etag'
 }
 
 /** Parts of letters, digits and `_ . $ : -` divided by slashes, none of which begins with a dot. */
@@ -156,12 +157,12 @@ export const SCHEMAS = {
     ),
     body: Type.Record(Type.String(), Type.Unknown(), { description: 'The options' }),
     answer: views.ResourceSchema,
-    conditional: true,
+    conditional: 'revision',
   },
-  remove: { params: Resource, conditional: true },
+  remove: { params: Resource, conditional: 'revision' },
   ping: { params: Resource, answer: views.Ping },
   diff: { answer: views.Applied },
-  apply: { answer: views.Applied },
+  apply: { answer: views.Applied, conditional: 'etag' },
   export: { answer: Type.String(), answerType: 'application/yaml; charset=utf-8' },
   secrets: { answer: views.SecretNames },
   setSecret: { params: Secret },
@@ -195,6 +196,7 @@ export const SCHEMAS = {
     answer: views.Audit,
   },
   verifyAudit: { answer: views.AuditCheck },
+  ...KEPT_SCHEMAS,
 } as const satisfies Record<string, HandlerSchema>
 
 export type HandlerName = keyof typeof SCHEMAS

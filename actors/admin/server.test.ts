@@ -98,7 +98,14 @@ describe('admin server', () => {
     )
     assert.deepEqual(last()?.args.slice(1), ['orders/create.ts', source])
     await send(started.port, 'POST', '/v1/apply', as('admin', 'application/yaml'), 'name: a\n')
-    assert.deepEqual(last()?.args.slice(1), ['name: a\n'])
+    assert.deepEqual(last()?.args.slice(1), ['name: a\n', undefined])
+    const conditional = { ...as('admin', 'application/yaml'), 'if-match': '"a-tag"' }
+    const applied = await send(started.port, 'POST', '/v1/apply', conditional, 'name: a\n')
+    assert.deepEqual([last()?.args.slice(1), applied.headers.etag], [['name: a\n', 'a-tag'], '"tag"'])
+    for (const wrong of ['a-tag', 'W/"a-tag"', '*', '"a", "b"', `"${'x'.repeat(200)}"`]) {
+      const headers = { ...conditional, 'if-match': wrong }
+      assert.equal((await send(started.port, 'POST', '/v1/apply', headers, 'name: a\n')).status, 400, wrong)
+    }
     await send(started.port, 'PUT', '/v1/secrets/DB_PASSWORD', as('admin'), ' s3cret ')
     assert.deepEqual(last()?.args.slice(1), ['DB_PASSWORD', ' s3cret '])
   })

@@ -14,7 +14,7 @@ import { type Authenticate, authorize, type May } from './auth.ts'
 import { readBody } from './body.ts'
 import { BrowserGuard } from './guard.ts'
 import { type AdminAnswer, HANDLERS } from './handlers.ts'
-import { checkBody, readParams, readQuery, readRevision } from './input.ts'
+import { checkBody, readCondition, readParams, readQuery } from './input.ts'
 import type { Actor, Operator } from './operator.ts'
 import { AdminResponder } from './responder.ts'
 import { ADMIN_ROUTES, type AdminRoute, bodyOf } from './routes.ts'
@@ -151,7 +151,7 @@ export class AdminServer {
       actor,
       params: readParams(schema, params),
       query: readQuery(schema, search),
-      ifRevision: readRevision(request.headers, schema.conditional ?? false),
+      ...readCondition(request.headers, schema.conditional),
       body: checkBody(schema.body, await readBody(request, bodyOf(route), maxBodyBytes)),
     }
     return await HANDLERS[route.handler as HandlerName](operator, call)

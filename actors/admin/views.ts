@@ -37,6 +37,9 @@ export const NodeSchema = Type.Object({
   workers: Type.Array(
     Type.Object({
       slot: Type.Integer(),
+      role: Type.Union([Type.Literal('worker'), Type.Literal('keeper')], {
+        description: 'The keeper keeps queues, topics and schedules, and runs no services',
+      }),
       place: Type.String(),
       state: Type.String(),
       actors: Type.Array(ActorSchema),
@@ -88,6 +91,7 @@ export const Applied = Type.Object({
     }),
   ),
   text: Type.String({ description: 'The same for people: lines with +, ~ and -' }),
+  etag: Type.String({ description: 'Names the state of all resources; also the ETag' }),
 })
 
 export const SecretNames = Type.Array(Type.Object({ name: Type.String(), changedAt: Instant }))

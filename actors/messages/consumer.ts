@@ -15,6 +15,7 @@ import type { Connection } from '../../core/transport.ts'
 import { auditDead, auditDelivery, deliveryAddress } from './auditing.ts'
 import { type MessageContent, unpackContent } from './content.ts'
 import { type DeliveredMessage, type LogKind, type LogRequest, opsAddress } from './protocol.ts'
+import { deliveryWatch } from './tailing.ts'
 
 export interface ConsumerConfig {
   /** Name of the queue, or of the subscription. */
@@ -153,16 +154,20 @@ class Consumer {
     const lease = { seq: message.seq, lease: message.lease }
     let content: MessageContent = { payload: undefined }
     const delivered = () => ({ address: this.#address, to: this.#to, message, content, startedAt })
+    const { kind, log } = this.#config
+    const told = deliveryWatch(`${kind}/${log}`, this.#to, message.content.length)
     try {
       content = unpackContent(message.content)
       await this.#deliver(message, content)
       meter.end(startedAt)
       if (recorder) auditDelivery(delivered())
+      told?.(content.cid)
       this.#settle(lease)
     } catch (thrown) {
       const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
       meter.end(startedAt, error.code)
       if (recorder) auditDelivery({ ...delivered(), error })
+      told?.(content.cid, error)
       const state = await this.#fail(content, lease, error)
       if (state === 'dead' && recorder) auditDead({ ...delivered(), error })
     } finally {

@@ -9,6 +9,7 @@ import type { MessageLog } from '../../core/store/messages/message-log.ts'
 import { auditPublish } from './auditing.ts'
 import { packContent } from './content.ts'
 import type { DeliveredMessage, LogKind, LogRequest } from './protocol.ts'
+import { publishedIn } from './tailing.ts'
 
 const MAX_TAKE = 1_000
 const MAX_WAIT_MS = 60_000
@@ -30,7 +31,8 @@ export function intakeActor(log: MessageLog, inspect: () => Record<string, unkno
         const { cid, headers } = context
         const [kind, name] = baseOf(envelope.to).split('/') as [LogKind, string]
         const published = { kind, name, cid, payload: envelope.payload, headers, bytes: content.length }
-        const receipt = await auditPublish(published, async () => (await log.publish([message]))[0]!)
+        const publish = () => publishedIn(envelope.to, context, [message], () => log.publish([message]))
+        const receipt = await auditPublish(published, async () => (await publish())[0]!)
         envelope.resolve(receipt, { status: 202 })
       }),
     }),
@@ -75,8 +77,11 @@ function answering(handle: (envelope: Envelope) => Promise<void>): Behaviour['re
 
 function operate(log: MessageLog, takers: Takers, request: LogRequest, envelope: Envelope): unknown {
   switch (request.op) {
-    case 'publish':
-      return log.publish(request.messages)
+    case 'publish': {
+      const { messages } = request
+      const address = envelope.to.replace(/\/ops$/, '')
+      return publishedIn(address, envelope.context, messages, () => log.publish(messages))
+    }
     case 'take':
       return takers.take(request, envelope)
     case 'settle':

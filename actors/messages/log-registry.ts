@@ -96,8 +96,12 @@ export class LogRegistry {
       name,
       this.list().flatMap(other => (other.kind === kind ? other.name : [])),
     )
-    const hint = near ? `; did you mean '${near}'?` : ''
-    throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no ${kind} '${name}'${hint}`)
+    const other = kind === 'queue' ? 'topic' : 'queue'
+    const isOther = this.#running.has(logAddress(other, name)) && `; there is a ${other} of this name`
+    const hint = isOther || (near ? `; did you mean '${near}'?` : '')
+    throw new SignalboxError('SIGNALBOX_ADDRESS_UNKNOWN', `there is no ${kind} '${name}'${hint}`, {
+      details: { fix: `See which there are with \`signalbox ${kind}s\`.` },
+    })
   }
 
   list(): Running[] {

@@ -289,8 +289,9 @@ class PubsubApi {
     return taken
   }
 
-  #ask({ kind, name, as = '' }: Call, request: LogRequest, timeoutMs = 30_000): Promise<unknown> {
-    return this.#system.ask(opsAddress(kind, name), { ...request, as }, { timeoutMs })
+  #ask({ kind, name, as = '', envelope }: Call, request: LogRequest, timeoutMs = 30_000): Promise<unknown> {
+    const { cid } = envelope.context
+    return this.#system.ask(opsAddress(kind, name), { ...request, as }, { timeoutMs, cid })
   }
 }
 

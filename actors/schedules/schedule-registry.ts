@@ -66,9 +66,15 @@ export class ScheduleRegistry {
       putSchedule: (config: ScheduleConfig) => this.put(config),
       removeSchedule: (name: string) => this.remove(name),
       listSchedules: (): ScheduleView[] => Array.from(this.#running.values(), schedule => schedule.view()),
-      runSchedule: (name: string): Promise<ScheduleRun> => this.#schedule(name).runNow(),
-      pauseSchedule: ({ name, paused }: { name: string; paused: boolean }) =>
-        this.#schedule(name).pause(paused),
+      runSchedule: ({ name, waitMs }: { name: string; waitMs: number }): Promise<ScheduleRun> =>
+        this.#schedule(name).runNow(waitMs),
+      /** Resolves with whether it was paused before. */
+      pauseSchedule: async ({ name, paused }: { name: string; paused: boolean }): Promise<boolean> => {
+        const schedule = this.#schedule(name)
+        const before = schedule.view().paused
+        await schedule.pause(paused)
+        return before
+      },
       scheduleHistory: ({ name, limit }: { name: string; limit?: number }): Promise<ScheduleRun[]> =>
         this.#schedule(name).history(limit),
     }

@@ -3,7 +3,7 @@
  * is on disk before it begins, so that a run that a crash cut off is known as such.
  */
 import type { Clock, Random, Timer } from '../../core/clock.ts'
-import { toSignalboxError } from '../../core/errors.ts'
+import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import type { StateStore } from '../messages/state.ts'
 import type { ScheduleResource } from './options.ts'
 import { type Times, timesOf } from './times.ts'
@@ -114,14 +114,34 @@ export class Schedule {
     await this.idle()
   }
 
-  /** Runs it now, whatever the time. Resolves with the run when it has ended. */
-  async runNow(): Promise<ScheduleRun> {
-    const run = await this.#begin(undefined)
-    await run.ended
-    return run.run
+  /**
+   * Runs it now, whatever the time. Resolves with the run when it has ended, or as it is after `waitMs`; it goes on
+   * then.
+   */
+  async runNow(waitMs?: number): Promise<ScheduleRun> {
+    const { run, ended } = await this.#begin(undefined)
+    if (waitMs === undefined) await ended
+    else await this.#within(ended, waitMs)
+    return { ...run }
   }
 
+  async #within(ended: Promise<void>, waitMs: number): Promise<void> {
+    const late = Promise.withResolvers<void>()
+    const timer = this.#parts.clock.after(waitMs, late.resolve)
+    await Promise.race([ended, late.promise])
+    timer.cancel()
+  }
+
+  /** Throws SIGNALBOX_CONFLICT when it is to go on, and its options say that it does not. */
   async pause(paused: boolean): Promise<void> {
+    const { name, options } = this.#config
+    if (!paused && options.paused === true) {
+      throw new SignalboxError('SIGNALBOX_CONFLICT', `schedule ${name} is paused by its options`, {
+        details: {
+          fix: 'Take `paused: true` out of its options, in signalbox.yaml and with `signalbox apply`.',
+        },
+      })
+    }
     await this.#exclusive(async () => {
       const now = this.#parts.clock.now()
       // What falls into the pause is not made up for.

@@ -38,7 +38,7 @@ async function apply(dir: string, options: ApplyOptions): Promise<void> {
     say(diffText(planned.text))
     if (!options.yes && process.stdin.isTTY) await confirm()
   }
-  const { changes } = planned.changes.length > 0 ? await client.apply(yaml) : planned
+  const { changes } = planned.changes.length > 0 ? await client.apply(yaml, planned.etag) : planned
   const ids = resources.map(({ kind, type, name }) => `${kind}/${type}/${name}`)
   console.log(options.json ? json(changes) : appliedText(changes, ids) || 'nothing is configured')
 }

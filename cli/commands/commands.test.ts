@@ -16,7 +16,13 @@ const NODE: NodeView = {
   peers: [],
   replaced: 0,
   workers: [
-    { slot: 0, place: 'n1/0', state: 'ready', actors: [{ address: 'service/greet', state: 'running' }] },
+    {
+      slot: 0,
+      role: 'worker',
+      place: 'n1/0',
+      state: 'ready',
+      actors: [{ address: 'service/greet', state: 'running' }],
+    },
   ],
 }
 const SERVICE = { name: 'greet', file: 'greet.ts', version: '0123456789abcdef', input: {} }
@@ -113,6 +119,25 @@ test('says so when no node runs, when something else does, and when the token is
   assert.match(other.err, /status 200\) is not the admin API of a node/)
   assert.match(wrong.err, /^error SIGNALBOX_UNAUTHENTICATED: .+\n.+set SIGNALBOX_TOKEN/)
   assert.deepEqual([none.code, other.code, wrong.code, found.code], [1, 1, 1, 0])
+})
+
+test('a verb finds the node of the project that it is in, and only that', async () => {
+  await using server = await adminTestServer({ services: [] })
+  using folder = fixture({
+    '.signalbox/admin-token': `${TOKEN}\n`,
+    '.signalbox/admin-url': `${server.url}\n`,
+    'services/x.ts': '',
+    'inner/.signalbox/admin-url': 'http://127.0.0.1:1\n',
+  })
+  const json = ['services', '--json']
+  const inner = { cwd: join(folder.path, 'inner') }
+  const [found, other, told] = await Promise.all([
+    run(json, { cwd: join(folder.path, 'services') }),
+    run(json, inner),
+    run([...json, '--url', server.url], { ...inner, env: { SIGNALBOX_TOKEN: TOKEN } }),
+  ])
+  assert.deepEqual([found.code, told.code], [0, 0], found.err + told.err)
+  assert.match(other.err, /no node answers at http:\/\/127\.0\.0\.1:1: .+\n.+`signalbox start`/)
 })
 
 test('invoke takes its payload from the argument, a file or standard input', async () => {
@@ -283,7 +308,7 @@ test('tail prints events until the node ends the stream', async () => {
   }
   const channel = {
     ...event,
-    worker: -1,
+    worker: 256,
     event: 'received',
     kind: 'channel',
     from: 'channel/http/public',
@@ -297,7 +322,7 @@ test('tail prints events until the node ends the stream', async () => {
     runAt(server, ['tail', '--json']),
   ])
   const line = '12:34:56.120  n1/0  handled   service/greet  ok  3 ms'
-  const received = '12:34:56.120  n1  received  channel/http/public > service/greet  ok  3 ms  c1'
+  const received = '12:34:56.120  n1/keeper  received  channel/http/public > service/greet  ok  3 ms  c1'
   assert.equal(people.out, `${line}  c1\n${line}  7 B  c1\n${received}\n`)
   assert.equal(people.err, '3 events left out: they came too fast\n')
   assert.deepEqual(JSON.parse(programs.out.split('\n')[0]!), event)

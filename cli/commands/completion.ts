@@ -2,7 +2,7 @@ import { Argument, type Command } from 'commander'
 import { ERRORS } from '../../core/errors.ts'
 import type { AdminClient } from '../admin-client.ts'
 import { completionScript, SHELLS, type Shell } from '../completion/scripts.ts'
-import { verbsOf } from '../completion/words.ts'
+import { type LiveNames, verbsOf } from '../completion/words.ts'
 import { clientOf, examples } from './shared.ts'
 
 /** Nobody waits longer than this for a completion. */
@@ -37,8 +37,16 @@ export function register(program: Command): void {
     })
 }
 
+const LIVE: Readonly<Record<LiveNames, (client: AdminClient) => Promise<string[]>>> = {
+  services: async client => (await client.services()).map(({ name }) => name),
+  secrets: async client => (await client.secrets()).map(({ name }) => name),
+  queues: async ({ kept }) => (await kept.logs('queue')).map(({ name }) => name),
+  topics: async ({ kept }) => (await kept.logs('topic')).map(({ name }) => name),
+  logs: async ({ kept }) => (await kept.logs()).map(({ kind, name }) => `${kind}/${name}`),
+  topicLogs: async ({ kept }) => (await kept.logs('topic')).map(({ name }) => `topic/${name}`),
+  schedules: async ({ kept }) => (await kept.schedules()).map(({ name }) => name),
+}
+
 async function liveNames(what: string, client: AdminClient): Promise<string[]> {
-  if (what === 'services') return (await client.services()).map(({ name }) => name)
-  if (what === 'secrets') return (await client.secrets()).map(({ name }) => name)
-  return []
+  return Object.hasOwn(LIVE, what) ? LIVE[what as LiveNames](client) : []
 }

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import type { NodeView } from '../../actors/admin/operator.ts'
 import type { SignalboxError } from '../../core/errors.ts'
 import { AdminClient } from '../admin-client.ts'
 import { type AdminFlags, adminTarget } from '../admin-target.ts'
@@ -35,15 +34,17 @@ async function doctor(dir: string, options: DoctorOptions): Promise<void> {
     import('../views/doctor.ts'),
   ])
   const root = resolve(dir)
-  const node = await runningNode(new AdminClient(adminTarget(options, root), NODE_TIMEOUT_MS))
-  const results = await runChecks(await checksFor(root, node))
+  const client = new AdminClient(adminTarget(options, root), NODE_TIMEOUT_MS)
+  const node = await answered(client.node())
+  const logs = node && (await answered(client.kept.logs()))
+  const results = await runChecks(await checksFor(root, node, logs))
   console.log(options.json ? json(results) : doctorText(results, options.verbose ?? false))
   if (results.some(({ status }) => status === 'fail')) process.exitCode = FAILED
 }
 
 /** No node is no failure: the other checks are there to get one running. */
-async function runningNode(client: AdminClient): Promise<NodeView | undefined> {
-  return client.node().catch((error: SignalboxError) => {
+async function answered<T>(answer: Promise<T>): Promise<T | undefined> {
+  return answer.catch((error: SignalboxError) => {
     if (error.code !== 'SIGNALBOX_CONNECT_FAILED') console.error(`the node was not asked: ${error.message}`)
     return undefined
   })

@@ -21,7 +21,7 @@ const CLEAR_BELOW = '\x1b[J'
 export function register(program: Command): void {
   const command = withNode(program.command('ps'))
     .description('show the node, its workers and their actors')
-    .option('-a, --all', 'one line for each actor of each worker, instead of their sum')
+    .option('-a, --all', 'one line for each actor of each worker, and also those inside of the bus')
     .option(
       '-w, --watch [seconds]',
       `show it again every ${WATCH_SECONDS} seconds, until Ctrl-C`,

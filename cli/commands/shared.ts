@@ -12,7 +12,10 @@ export function examples(command: Command, ...lines: string[]): Command {
 /** Gives a verb the options that say which node it talks to. */
 export function withNode(command: Command): Command {
   return command
-    .option('--url <url>', `admin API of the node (default: SIGNALBOX_URL, else ${DEFAULT_ADMIN_URL})`)
+    .option(
+      '--url <url>',
+      `admin API of the node (default: SIGNALBOX_URL, else the node of this project, else ${DEFAULT_ADMIN_URL})`,
+    )
     .option('--token <token>', 'admin token (default: SIGNALBOX_TOKEN, else .signalbox/admin-token)')
 }
 
@@ -26,6 +29,12 @@ export function wholeNumber(text: string): number {
   if (!/^\d+$/.test(text) || value < 1 || !Number.isSafeInteger(value))
     throw new InvalidArgumentError('give a whole number above 0.')
   return value
+}
+
+/** Parses the argument of an option. */
+export function priority(text: string): number {
+  if (!/^\d$/.test(text)) throw new InvalidArgumentError('give a number from 0 to 9.')
+  return Number(text)
 }
 
 /** A signal that is aborted by Ctrl-C, for verbs that run until then. */

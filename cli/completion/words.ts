@@ -1,6 +1,9 @@
 /** What can be completed: the verbs and options of the command line, as data. */
 import type { Command } from 'commander'
 
+/** Names that a running node is asked for; `logs` are queues and topics as `queue/orders`. */
+export type LiveNames = 'services' | 'secrets' | 'queues' | 'topics' | 'logs' | 'topicLogs' | 'schedules'
+
 /** A verb, with the words that may follow it. */
 export interface Verb {
   /** `ps`, or `secret set` for a verb of a verb. */
@@ -10,14 +13,27 @@ export interface Verb {
   /** Fixed words: verbs of a verb, codes, shells. */
   words: string[]
   /** What a running node is asked for. */
-  live: 'services' | 'secrets' | undefined
+  live: LiveNames | undefined
   files: boolean
 }
 
-const LIVE: Record<string, Verb['live']> = {
+const LIVE: Record<string, LiveNames> = {
   invoke: 'services',
   'secret set': 'secrets',
   'secret remove': 'secrets',
+  queue: 'queues',
+  topic: 'topics',
+  browse: 'logs',
+  publish: 'logs',
+  resend: 'logs',
+  edit: 'logs',
+  drop: 'logs',
+  purge: 'logs',
+  seek: 'topicLogs',
+  'schedules run': 'schedules',
+  'schedules pause': 'schedules',
+  'schedules resume': 'schedules',
+  'schedules history': 'schedules',
 }
 const FILES = ['start', 'deploy', 'diff', 'apply', 'doctor']
 

@@ -5,6 +5,8 @@ import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { NodeView } from '../../actors/admin/operator.ts'
+import type { LogView, SubscriptionView } from '../../actors/messages/log-view.ts'
+import { DEFAULT_RETRY } from '../../core/store/messages/message.ts'
 import { serverCertificate, untrustedCertificate } from '../../test/certificates/certificates.ts'
 import { fixture } from '../../test/fixture.ts'
 import { adminTestServer, run, runAt } from '../admin-test-server.ts'
@@ -13,6 +15,7 @@ import { certificates } from './certificates.ts'
 import { type Check, type Finding, runChecks } from './check.ts'
 import { clockDrift, timeZones } from './clock.ts'
 import { freeDisk, fsyncLatency } from './disk.ts'
+import { keptChecks } from './kept.ts'
 import { mappings } from './mappings.ts'
 import { ports, tcpMigrate } from './network.ts'
 import { policyChecks } from './policy.ts'
@@ -282,7 +285,15 @@ const NODE: NodeView = {
   endpoint: undefined,
   peers: [],
   replaced: 0,
-  workers: [{ slot: 0, place: 'n1/0', state: 'ready', actors: [{ address: 'service/a', state: 'running' }] }],
+  workers: [
+    {
+      slot: 0,
+      role: 'worker',
+      place: 'n1/0',
+      state: 'ready',
+      actors: [{ address: 'service/a', state: 'running' }],
+    },
+  ],
 }
 const TROUBLED: NodeView = {
   ...NODE,
@@ -298,6 +309,52 @@ test('what does not start on the node that runs', async () => {
   await finds(actorsRun(undefined), 'ok', /no node runs/)
   await finds(actorsRun(NODE), 'ok', /all 1/)
   await finds(actorsRun(TROUBLED), 'fail', /connection\/http\/erp failed refused/)
+})
+
+const SUBSCRIPTION = {
+  name: 'queue',
+  ready: 0,
+  leased: 0,
+  delayed: 0,
+  dead: 0,
+  oldestAt: undefined,
+  startSeq: 1,
+  delivered: 0,
+  settled: 0,
+  failures: 0,
+  leaseMs: 30_000,
+  retry: DEFAULT_RETRY,
+}
+
+test('queues and topics: what did not open, dead letters, messages that nobody takes', async () => {
+  const hour = 3_600_000
+  const log = (name: string, more: Partial<SubscriptionView>): LogView => ({
+    kind: 'queue',
+    name,
+    subscriptions: [{ ...SUBSCRIPTION, ...more }],
+  })
+  const [opened, dead, old] = keptChecks(
+    [
+      log('fine', { ready: 5, oldestAt: 2 * hour }),
+      log('waits', { ready: 2, oldestAt: 0, target: 'service/book' }),
+      log('later', { delayed: 2, oldestAt: 0 }),
+      log('orders', { ready: 1, dead: 3, oldestAt: 0 }),
+      { kind: 'topic', name: 'prices', subscriptions: [{ ...SUBSCRIPTION, name: 'desk', dead: 1 }] },
+      {
+        kind: 'queue',
+        name: 'hurt',
+        subscriptions: [],
+        error: { code: 'SIGNALBOX_STORE_DAMAGED', message: 'bad' },
+      },
+    ],
+    () => 2.5 * hour,
+  )
+  await finds(opened!, 'warn', /^queue\/hurt did not open: SIGNALBOX_STORE_DAMAGED: bad$/)
+  await finds(dead!, 'warn', /^queue\/orders: 3; topic\/prices --subscription desk: 1$/)
+  assert.match((await dead!.run()).fix, /`signalbox resend queue\/orders --all`/)
+  await finds(old!, 'warn', /^queue\/waits: 2 ready, the oldest for 2 h 30 min, service\/book$/)
+  for (const check of keptChecks([log('fine', {})])) await finds(check, 'ok', /^(all 1|none.*)$/)
+  for (const check of keptChecks(undefined)) await finds(check, 'ok', /no node runs/)
 })
 
 test('doctor exits with 1 when a check failed, and says why and how to mend it', async () => {

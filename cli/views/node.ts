@@ -5,8 +5,8 @@ import { type Column, duration, oneLine, paint, table } from '../output.ts'
 /** One line of the table of actors: an actor in one worker, or the sum of all that have its address. */
 interface ActorLine {
   address: string
-  /** Slots of the workers it runs on. */
-  slots: number[]
+  /** The workers it runs on. */
+  on: Pick<WorkerView, 'slot' | 'role'>[]
   states: string[]
   endpoint: string | undefined
   rate: number | undefined
@@ -15,11 +15,14 @@ interface ActorLine {
   handled: number | undefined
   restarts: number | undefined
   lastError: string | undefined
+  /** Of a queue or topic. */
+  held: string | undefined
 }
 
 /** Tables of a node for people. `all` gives one line for each actor of each worker. */
 export function nodeText(node: NodeView, options: { all: boolean }, now: number = Date.now()): string {
-  const lines = actorLines(node.workers, options.all)
+  const workers = options.all ? node.workers : node.workers.map(withoutInner)
+  const lines = actorLines(workers, options.all)
   const sections = [headOf(node, now), table(WORKER_COLUMNS, node.workers)]
   if (node.peers.length > 0) sections.push(table(PEER_COLUMNS, node.peers))
   sections.push(lines.length > 0 ? table(actorColumns(lines, options.all), lines) : 'no actors run')
@@ -27,12 +30,13 @@ export function nodeText(node: NodeView, options: { all: boolean }, now: number 
 }
 
 function headOf(node: NodeView, now: number): string {
+  const workers = node.workers.filter(({ role }) => role !== 'keeper').length
   const replaced = node.replaced > 0 ? paint('yellow', `${node.replaced} replaced`) : undefined
   const facts = [
     `node ${oneLine(node.node)}`,
     `signalbox ${oneLine(node.version)}`,
     `up ${duration(now - node.startedAt)}`,
-    `${node.workers.length} worker${node.workers.length === 1 ? '' : 's'}`,
+    `${workers} worker${workers === 1 ? '' : 's'}`,
     ...(replaced ? [replaced] : []),
     ...(node.endpoint ? [oneLine(node.endpoint)] : []),
   ]
@@ -40,7 +44,7 @@ function headOf(node: NodeView, now: number): string {
 }
 
 const WORKER_COLUMNS: Column<WorkerView>[] = [
-  { title: 'WORKER', value: ({ slot }) => slot },
+  { title: 'WORKER', value: nameOf },
   { title: 'PLACE', value: ({ place }) => place },
   { title: 'STATE', value: ({ state }) => state, style: ({ state }) => styleOf([state]) },
   { title: 'ACTORS', value: ({ actors }) => actors.length },
@@ -58,25 +62,49 @@ function actorColumns(lines: readonly ActorLine[], all: boolean): Column<ActorLi
     lines.some(line => line[key] !== undefined) ? [{ title, value: (line: ActorLine) => line[key] }] : []
   return [
     { title: 'ACTOR', value: ({ address }) => address },
-    { title: all ? 'WORKER' : 'WORKERS', value: ({ slots }) => (all ? slots[0] : slots.length) },
+    { title: all ? 'WORKER' : 'WORKERS', value: ({ on }) => (all ? nameOf(on[0]!) : on.length) },
     { title: 'STATE', value: ({ states }) => stateOf(states), style: ({ states }) => styleOf(states) },
     ...counted('RATE/s', 'rate'),
     ...counted('QUEUED', 'queued'),
     ...counted('BUSY', 'busy'),
     ...counted('HANDLED', 'handled'),
     ...counted('RESTARTS', 'restarts'),
-    { title: 'WHERE / LAST ERROR', value: ({ lastError, endpoint }) => lastError ?? endpoint },
+    { title: 'WHERE / LAST ERROR', value: ({ lastError, endpoint, held }) => lastError ?? endpoint ?? held },
   ]
 }
 
 function actorLines(workers: readonly WorkerView[], all: boolean): ActorLine[] {
-  const found = workers.flatMap(({ slot, actors }) => actors.map(actor => ({ slot, actor })))
-  const groups = Map.groupBy(found, ({ slot, actor }) => (all ? `${actor.address}\0${slot}` : actor.address))
+  const found = workers.flatMap(on => on.actors.map(actor => ({ on, actor })))
+  const groups = Map.groupBy(found, ({ on, actor }) => (all ? `${actor.address}\0${on.slot}` : actor.address))
   const lines = Array.from(groups.values(), group => lineOf(group))
-  return lines.sort((a, b) => compare(a.address, b.address) || a.slots[0]! - b.slots[0]!)
+  return lines.sort((a, b) => compare(a.address, b.address) || a.on[0]!.slot - b.on[0]!.slot)
 }
 
-function lineOf(group: readonly { slot: number; actor: ActorView }[]): ActorLine {
+/** Actors that are parts of others, or of the bus itself. */
+const INNER = /^(?:(?:queue|topic)\/.+\/ops|system\/.+|pubsub\/api)$/
+
+function withoutInner(worker: WorkerView): WorkerView {
+  return { ...worker, actors: worker.actors.filter(({ address }) => !INNER.test(address)) }
+}
+
+function nameOf({ slot, role }: Pick<WorkerView, 'slot' | 'role'>): number | 'keeper' {
+  return role === 'keeper' ? 'keeper' : slot
+}
+
+/** `12 ready, 3 leased, 1 dead`: of a topic the sum over its subscriptions. Undefined for other actors. */
+function heldText({ address, subscriptions }: ActorView): string | undefined {
+  if (!/^(?:queue|topic)\//.test(address) || typeof subscriptions !== 'object' || subscriptions === null)
+    return undefined
+  const counts = Object.values(subscriptions) as Record<string, unknown>[]
+  const sum = (state: string) => counts.reduce((all, count) => all + (Number(count?.[state]) || 0), 0)
+  const shown = ['ready', 'leased', 'delayed', 'dead'].flatMap(state => {
+    const count = sum(state)
+    return count > 0 ? `${count} ${state}` : []
+  })
+  return shown.join(', ') || 'empty'
+}
+
+function lineOf(group: readonly { on: WorkerView; actor: ActorView }[]): ActorLine {
   const actors = group.map(({ actor }) => actor)
   const sum = (key: 'rate' | 'queued' | 'busy' | 'handled' | 'restarts') => {
     const values = actors.map(actor => actor[key]).filter(value => typeof value === 'number')
@@ -85,7 +113,7 @@ function lineOf(group: readonly { slot: number; actor: ActorView }[]): ActorLine
   const rate = sum('rate')
   return {
     address: actors[0]!.address,
-    slots: group.map(({ slot }) => slot),
+    on: group.map(({ on }) => on),
     states: actors.map(({ state }) => state),
     endpoint: actors.find(({ endpoint }) => endpoint)?.endpoint,
     rate: rate === undefined ? undefined : Math.round(rate * 10) / 10,
@@ -94,6 +122,7 @@ function lineOf(group: readonly { slot: number; actor: ActorView }[]): ActorLine
     handled: sum('handled'),
     restarts: sum('restarts'),
     lastError: actors.find(({ lastError }) => lastError)?.lastError,
+    held: actors.map(heldText).find(text => text !== undefined),
   }
 }
 

@@ -12,10 +12,12 @@ export const PERMISSIONS = {
   'secret.list': 'See the names of secrets, never their values.',
   'secret.write': 'Store, replace and delete secrets; rotate the master key.',
   'queue.read': 'See queues, topics and subscriptions, without the bodies of messages.',
-  'queue.write': 'Pause, resume and purge queues and subscriptions.',
+  'queue.write': 'Send subscriptions back to replay what is kept, or forward.',
   'message.read': 'See the bodies and headers of messages in queues and in the audit log.',
+  'message.write': 'Publish messages to queues and topics, and edit those that are in them.',
   'message.replay': 'Send messages again from queues, dead letters and the audit log.',
-  'message.delete': 'Delete messages.',
+  'message.delete': 'Take messages away from queues and topics: some, or all.',
+  'schedule.write': 'Run schedules now, pause and resume them.',
   'audit.read': 'Read the chain of administrative acts.',
   'user.read': 'See users, their roles and their tokens, without the tokens themselves.',
   'user.write': 'Create, change and delete users and admin tokens; give roles.',
@@ -31,8 +33,10 @@ const OPERATOR = [
   'node.scale',
   'queue.write',
   'message.read',
+  'message.write',
   'message.replay',
   'message.delete',
+  'schedule.write',
 ] as const satisfies readonly Permission[]
 
 const DEVELOPER = [
@@ -42,7 +46,9 @@ const DEVELOPER = [
   'service.deploy',
   'secret.list',
   'message.read',
+  'message.write',
   'message.replay',
+  'schedule.write',
 ] as const satisfies readonly Permission[]
 
 /** The roles and what each may do. */

@@ -33,9 +33,12 @@ const UNMEASURED =
   '# Of services only failures are counted: that costs nothing. For messages that went well and durations put\n' +
   '# "telemetry: { metrics: { prometheus: true } }" into signalbox.yaml and start the node again.\n'
 
+/** An event, with the slot of the worker that told of it. */
+export type NodeTailEvent = TailEvent & { worker: number }
+
 /** Events of all workers. */
 export interface NodeTailBatch {
-  events: TailEvent[]
+  events: NodeTailEvent[]
   /** Events that a full buffer, or a worker that was lost, has cost. */
   skipped: number
 }
@@ -123,6 +126,7 @@ export class NodeTelemetry {
     if (id !== undefined) {
       const batch = (await soon(worker.request('tailRead', id))) as NodeTailBatch | undefined
       if (batch === undefined) open.delete(worker)
+      for (const event of batch?.events ?? []) event.worker = worker.slot
       return batch
     }
     const opened = (await soon(worker.request('tailOpen', filter))) as number | undefined

@@ -185,8 +185,15 @@ function received(meter: Meter, message: Inbound, cid: string): Subject {
   return subject
 }
 
+/** What hands messages to services inside of the bus, by the name of its transport. */
+const INSIDE: Readonly<Record<string, string>> = {
+  queue: 'queue',
+  topic: 'subscription',
+  schedule: 'schedule',
+}
+
 function handling(meter: Meter, context: MessageContext, cid: string): Subject {
   const channel = (context.origin as Origin | undefined)?.channel
-  const from = channel && `channel/${channel.transport}/${channel.name}`
+  const from = channel && `${INSIDE[channel.transport] ?? `channel/${channel.transport}`}/${channel.name}`
   return { kind: 'service', cid, from, to: addressOf(meter.name) }
 }

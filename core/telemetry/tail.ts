@@ -6,8 +6,8 @@ import { mask } from './mask.ts'
 
 /** What happened to a message. Plain data. */
 export interface TailEvent {
-  event: 'received' | 'answered' | 'handled' | 'failed' | 'sent'
-  kind: 'channel' | 'service' | 'connection'
+  event: 'received' | 'answered' | 'handled' | 'failed' | 'sent' | 'kept' | 'consumed'
+  kind: 'channel' | 'service' | 'connection' | 'queue' | 'topic' | 'consumer'
   /** Milliseconds since the epoch. */
   at: number
   cid: string | undefined

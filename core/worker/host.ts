@@ -12,6 +12,7 @@ import { SpanExport } from '../telemetry/span-export.ts'
 import type { CpuPool } from './cpu-pool.ts'
 import { HostedWorker } from './hosted-worker.ts'
 import { keepLoopsInterruptible } from './interruptible.ts'
+import { KEEPER_SLOT } from './keeper-slot.ts'
 import type { WorkerInit } from './messages.ts'
 
 export interface WorkerLimits {
@@ -69,8 +70,6 @@ const RETIRE_MS = 30_000
 const DEFAULT_HEAP_MB = 512
 const MEBIBYTE = 1024 * 1024
 const KEEPER_START_MS = 600_000
-/** The slot of the keeper, behind those of all other workers. */
-export const KEEPER_SLOT = 256
 /** It holds an index of everything that is queued. */
 const KEEPER_HEAP_MB = 2_048
 
