@@ -278,6 +278,11 @@ const ACTS: Readonly<Partial<Record<HandlerName, Act[]>>> = {
     },
     { path: '/v1/schedules/tock/resume', target: 'schedule/tock', result: 'SIGNALBOX_NOT_FOUND' },
   ],
+  // What succeeds is tried in actors/audit: which id a record has is not known here.
+  messageBody: [
+    { path: '/v1/messages/1-2s-0/body', target: 'message/1-2s-0', result: 'SIGNALBOX_NOT_FOUND' },
+  ],
+  replay: [{ path: '/v1/messages/1-2s-0/replay', target: 'message/1-2s-0', result: 'SIGNALBOX_NOT_FOUND' }],
   tail: [{ path: '/v1/tail?name=service%2F*', target: 'tail', after: { name: 'service/*' } }],
 }
 
