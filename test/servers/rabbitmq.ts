@@ -74,7 +74,12 @@ export class RabbitServer {
 
   /** Starts it again after `stop` or `kill`; resolves when it takes connections. */
   async start(): Promise<void> {
-    const child = spawn(join(BIN, 'rabbitmq-server'), { env: this.#env(), detached: true, stdio: 'pipe' })
+    // It ends with this process, however that ends. The variable lets the script become the server.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', join(BIN, 'rabbitmq-server')], {
+      env: { ...this.#env(), RUNNING_UNDER_SYSTEMD: '1' },
+      detached: true,
+      stdio: 'pipe',
+    })
     this.#server = child
     let output = ''
     child.stdout.on('data', chunk => {
@@ -133,7 +138,7 @@ export class RabbitServer {
     this.#server = undefined
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return
     const closed = once(child, 'close')
-    // The script hands SIGTERM on; SIGKILL has to reach the Erlang machine itself, so the whole group gets it.
+    // SIGKILL has to reach its helpers too, so the whole group gets it.
     process.kill(signal === 'SIGKILL' ? -child.pid! : child.pid!, signal)
     const late = setTimeout(() => process.kill(-child.pid!, 'SIGKILL'), STOP_MS)
     await closed
@@ -199,7 +204,11 @@ export class RabbitServer {
   /** RabbitMQ would start one that stays for ever. */
   async #startEpmd(): Promise<void> {
     const { epmd } = this.#ports!
-    this.#epmd = spawn('epmd', ['-port', String(epmd), '-address', '127.0.0.1'], { stdio: 'ignore' })
+    this.#epmd = spawn(
+      'setpriv',
+      ['--pdeathsig', 'KILL', 'epmd', '-port', String(epmd), '-address', '127.0.0.1'],
+      { stdio: 'ignore' },
+    )
     const end = performance.now() + START_MS
     while (!(await answers(epmd))) {
       if (performance.now() > end) throw new Error('epmd did not start')

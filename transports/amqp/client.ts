@@ -24,6 +24,7 @@ export class AmqpLink {
   readonly #onLost: (error: SignalboxError) => void
   #state: 'new' | 'open' | 'closed' = 'new'
   #model: ChannelModel | undefined
+  #closing: Promise<void> | undefined
   /** Destroys the socket of the present attempt, or of the open connection. */
   #kill = new AbortController()
   #endpoint: string
@@ -98,7 +99,12 @@ export class AmqpLink {
   }
 
   /** Ends the connection, in order when the broker answers in time. Idempotent. */
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     const model = this.#model
     this.#state = 'closed'
     this.#model = undefined

@@ -135,6 +135,7 @@ export class AmqpConnection implements Connection {
   async request(message: AmqpMessage): Promise<Outbound> {
     const { signal, timeoutMs = this.#options.timeoutMs } = message
     if (this.#closed || !this.#link.isOpen) throw notConnected('the connection is not open')
+    if (!this.#publisher.isOpen) await this.#publisher.open()
     const waiting = this.#requests.wait(message.cid ?? makeCid())
     const { answer, correlationId, replyTo, giveUp } = waiting
     const onAbort = () =>

@@ -53,7 +53,8 @@ export class Consumer {
         cause = error
       })
       channel.on('close', () => {
-        if (this.#state !== 'closed') this.#fail(brokerError(cause ?? new Error('the channel closed'), what))
+        // When it is the connection that ends, it says why itself, right after its channels.
+        queueMicrotask(() => this.#fail(brokerError(cause ?? new Error('the channel closed'), what)))
       })
       this.#channel = channel
       await channel.prefetch(this.#prefetch)

@@ -53,7 +53,7 @@ export class Publisher {
   #inFlight = 0
   #inFlightBytes = 0
   #channel: ConfirmChannel | undefined
-  #opening = false
+  #opening: Promise<void> | undefined
   /** False while the socket takes no more. */
   #writable = true
   /** Why the channel ended. */
@@ -73,9 +73,18 @@ export class Publisher {
     link.onUnblocked = () => this.#pump()
   }
 
-  /** Opens the channel, so that what is wrong with it shows at once. */
+  get isOpen(): boolean {
+    return this.#channel !== undefined
+  }
+
+  /** Opens the channel when it is not open, so that what is wrong with it shows at once. */
   async open(): Promise<void> {
-    await this.#open()
+    if (this.#channel !== undefined) return
+    this.#opening ??= this.#open().finally(() => {
+      this.#opening = undefined
+    })
+    await this.#opening
+    this.#pump()
   }
 
   /**
@@ -123,7 +132,7 @@ export class Publisher {
     if (this.#queue.length === 0 || this.#closed) return
     const channel = this.#channel
     if (channel === undefined) {
-      if (!this.#opening) void this.#open().catch(error => this.#failQueue(error))
+      if (this.#opening === undefined) this.open().catch(error => this.#failQueue(error))
       return
     }
     let count = 0
@@ -181,7 +190,6 @@ export class Publisher {
   }
 
   async #open(): Promise<void> {
-    this.#opening = true
     try {
       const channel = await this.#link.model.createConfirmChannel()
       this.#cause = undefined
@@ -199,10 +207,7 @@ export class Publisher {
       this.#channel = channel
     } catch (error) {
       throw brokerError(error as Error, 'a channel for sending')
-    } finally {
-      this.#opening = false
     }
-    this.#pump()
   }
 
   #ended(channel: ConfirmChannel): void {

@@ -40,14 +40,17 @@ export class Requests {
 
   /** Takes answers by this channel: direct reply-to wants requests and answers on the same one. */
   async listen(channel: ConfirmChannel): Promise<void> {
-    channel.on('close', () => this.failAll(notConnected('the channel for answers ended')))
-    if (this.#settings.replyQueue === 'direct') {
-      this.#replyTo = DIRECT
-    } else {
-      const { queue } = await channel.assertQueue('', { exclusive: true, autoDelete: true, durable: false })
-      this.#replyTo = queue
+    channel.on('close', () => {
+      this.#replyTo = undefined
+      this.failAll(notConnected('the channel for answers ended'))
+    })
+    let replyTo = DIRECT
+    if (this.#settings.replyQueue === 'exclusive') {
+      const options = { exclusive: true, autoDelete: true, durable: false }
+      replyTo = (await channel.assertQueue('', options)).queue
     }
-    await channel.consume(this.#replyTo, message => void this.#onAnswer(message), { noAck: true })
+    await channel.consume(replyTo, message => void this.#onAnswer(message), { noAck: true })
+    this.#replyTo = replyTo
   }
 
   /** Waits for an answer from now on. */
