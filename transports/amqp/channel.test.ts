@@ -6,7 +6,7 @@ import { SignalboxError } from '../../core/errors.ts'
 import { turns, until, within } from '../../test/conformance/wait.ts'
 import { RABBIT_STRANGER, RabbitServer, rabbitTest, VHOST } from '../../test/servers/rabbitmq.ts'
 import { messagesIn, outside } from './harness.ts'
-import { freshName, makeChannel, openChannel, put, serverOptions, take } from './testing.ts'
+import { freshName, makeChannel, openChannel, put, serverOptions, take } from './test-harness.ts'
 
 const again = () => new SignalboxError('SIGNALBOX_OVERLOADED', 'try again')
 const refused = () => new SignalboxError('SIGNALBOX_REQUEST_REFUSED', 'not like this')

@@ -6,7 +6,14 @@ import { clientCertificate, testCa } from '../../test/certificates/certificates.
 import { until, within } from '../../test/conformance/wait.ts'
 import { RABBIT_PASSWORD, RabbitServer, rabbitTest, VHOST } from '../../test/servers/rabbitmq.ts'
 import { outside } from './harness.ts'
-import { freshName, makeConnection, openChannel, openConnection, serverOptions, take } from './testing.ts'
+import {
+  freshName,
+  makeConnection,
+  openChannel,
+  openConnection,
+  serverOptions,
+  take,
+} from './test-harness.ts'
 
 /** Larger messages are refused by the server of these tests. */
 const MAX_MESSAGE_BYTES = 1_000_000

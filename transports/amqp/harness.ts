@@ -9,7 +9,7 @@ import type {
 } from '../../test/conformance/transport.ts'
 import { deferred } from '../../test/conformance/wait.ts'
 import { RABBIT_PASSWORD, RABBIT_USER, type RabbitServer } from '../../test/servers/rabbitmq.ts'
-import { freshName, serverOptions } from './testing.ts'
+import { freshName, serverOptions } from './test-harness.ts'
 
 const DIRECT = 'amq.rabbitmq.reply-to'
 const CID = 'x-signalbox-cid'

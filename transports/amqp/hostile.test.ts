@@ -6,7 +6,7 @@ import { describe, type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { SignalboxError } from '../../core/errors.ts'
 import { within } from '../../test/conformance/wait.ts'
-import { makeChannel, makeConnection } from './testing.ts'
+import { makeChannel, makeConnection } from './test-harness.ts'
 
 /** A server of a few lines; `speak` gets each socket. */
 async function fakeServer(t: TestContext, speak: (socket: Socket) => void) {
