@@ -268,6 +268,15 @@ describe('AMQP connection', rabbitTest(), () => {
           ),
         'answers come again',
       )
+      if (replyQueue === 'direct') return
+      // The queue for answers is deleted: requests under way fail, the next one makes another queue.
+      const silent = await queueFor()
+      const waiting = connection.request({ payload: 'x', routingKey: silent })
+      waiting.catch(() => {})
+      const { replyTo } = (await take(program, silent)).properties
+      await server.control('delete_queue', replyTo)
+      await assert.rejects(within(waiting, 'the request'), { code: 'SIGNALBOX_NOT_CONNECTED' })
+      assert.deepEqual((await ask('new queue')).payload, { echo: 'new queue' })
     })
   }
 

@@ -35,7 +35,7 @@ export class AmqpConnection implements Connection {
     this.#context = context
     this.#link = new AmqpLink(options, context, error => context.lost(error))
     this.#requests = new Requests(options, context)
-    this.#publisher = new Publisher(this.#link, context, options, channel => this.#requests.listen(channel))
+    this.#publisher = new Publisher(this.#link, context, options)
   }
 
   async connect(): Promise<void> {
@@ -135,7 +135,7 @@ export class AmqpConnection implements Connection {
   async request(message: AmqpMessage): Promise<Outbound> {
     const { signal, timeoutMs = this.#options.timeoutMs } = message
     if (this.#closed || !this.#link.isOpen) throw notConnected('the connection is not open')
-    if (!this.#publisher.isOpen) await this.#publisher.open()
+    if (!this.#requests.listening) await this.#requests.listen(await this.#publisher.open())
     const waiting = this.#requests.wait(message.cid ?? makeCid())
     const { answer, correlationId, replyTo, giveUp } = waiting
     const onAbort = () =>

@@ -25,9 +25,6 @@ export interface PublisherLimits {
   maxQueued: number
 }
 
-/** Prepares each new channel, e.g. with a consumer of answers, before anything is published on it. */
-export type ChannelSetUp = (channel: ConfirmChannel) => Promise<void>
-
 /** One publication between `publish` and its outcome. */
 interface Entry extends Publication {
   state: 'queued' | 'sent' | 'settled'
@@ -47,44 +44,34 @@ export class Publisher {
   readonly #link: AmqpLink
   readonly #context: TransportContext
   readonly #limits: PublisherLimits
-  readonly #setUp: ChannelSetUp
   readonly #queue: Entry[] = []
   readonly #sent = new Returns<Entry>()
   #inFlight = 0
   #inFlightBytes = 0
   #channel: ConfirmChannel | undefined
-  #opening: Promise<void> | undefined
+  #opening: Promise<ConfirmChannel> | undefined
   /** False while the socket takes no more. */
   #writable = true
   /** Why the channel ended. */
   #cause: Error | undefined
   #closed = false
 
-  constructor(
-    link: AmqpLink,
-    context: TransportContext,
-    limits: PublisherLimits,
-    setUp: ChannelSetUp = async () => {},
-  ) {
+  constructor(link: AmqpLink, context: TransportContext, limits: PublisherLimits) {
     this.#link = link
     this.#context = context
     this.#limits = limits
-    this.#setUp = setUp
     link.onUnblocked = () => this.#pump()
   }
 
-  get isOpen(): boolean {
-    return this.#channel !== undefined
-  }
-
-  /** Opens the channel when it is not open, so that what is wrong with it shows at once. */
-  async open(): Promise<void> {
-    if (this.#channel !== undefined) return
+  /** The channel, opened when it is not, so that what is wrong with it shows at once. */
+  async open(): Promise<ConfirmChannel> {
+    if (this.#channel !== undefined) return this.#channel
     this.#opening ??= this.#open().finally(() => {
       this.#opening = undefined
     })
-    await this.#opening
+    const channel = await this.#opening
     this.#pump()
+    return channel
   }
 
   /**
@@ -189,7 +176,7 @@ export class Publisher {
     return notConnected(`nobody knows whether the broker has the message for ${to(entry)}: ${why}`, cause)
   }
 
-  async #open(): Promise<void> {
+  async #open(): Promise<ConfirmChannel> {
     try {
       const channel = await this.#link.model.createConfirmChannel()
       this.#cause = undefined
@@ -202,9 +189,9 @@ export class Publisher {
         this.#writable = true
         this.#pump()
       })
-      await this.#setUp(channel)
       this.#writable = true
       this.#channel = channel
+      return channel
     } catch (error) {
       throw brokerError(error as Error, 'a channel for sending')
     }

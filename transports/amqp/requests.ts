@@ -4,7 +4,7 @@ import { type IdSource, idSource } from '../../core/clock.ts'
 import { fromWire, SignalboxError, type WireError } from '../../core/errors.ts'
 import type { Outbound, TransportContext } from '../../core/transport.ts'
 import { readBody } from './body.ts'
-import { notConnected } from './errors.ts'
+import { brokerError, notConnected } from './errors.ts'
 import { ERROR_HEADER, headersOf, STATUS_HEADER } from './inbound.ts'
 import type { AmqpConnectionSettings } from './options.ts'
 
@@ -32,25 +32,45 @@ export class Requests {
   readonly #context: TransportContext
   readonly #pending = new Map<string, Pending>()
   #replyTo: string | undefined
+  #listeningOn: { channel: ConfirmChannel; ready: Promise<void> } | undefined
 
   constructor(settings: AmqpConnectionSettings, context: TransportContext) {
     this.#settings = settings
     this.#context = context
   }
 
-  /** Takes answers by this channel: direct reply-to wants requests and answers on the same one. */
+  /** Whether answers can come: nothing is consumed before the first request. */
+  get listening(): boolean {
+    return this.#replyTo !== undefined
+  }
+
+  /**
+   * Takes answers by this channel: direct reply-to wants requests and answers on the same one. Rejects with
+   * SIGNALBOX_NOT_CONNECTED, SIGNALBOX_BROKER_TOPOLOGY, SIGNALBOX_CONNECT_REFUSED_CREDENTIALS.
+   */
   async listen(channel: ConfirmChannel): Promise<void> {
+    if (this.#listeningOn?.channel !== channel) {
+      this.#listeningOn = { channel, ready: this.#consume(channel) }
+    }
+    await this.#listeningOn.ready
+  }
+
+  async #consume(channel: ConfirmChannel): Promise<void> {
     channel.on('close', () => {
       this.#replyTo = undefined
       this.failAll(notConnected('the channel for answers ended'))
     })
-    let replyTo = DIRECT
-    if (this.#settings.replyQueue === 'exclusive') {
-      const options = { exclusive: true, autoDelete: true, durable: false }
-      replyTo = (await channel.assertQueue('', options)).queue
+    try {
+      let replyTo = DIRECT
+      if (this.#settings.replyQueue === 'exclusive') {
+        const options = { exclusive: true, autoDelete: true, durable: false }
+        replyTo = (await channel.assertQueue('', options)).queue
+      }
+      await channel.consume(replyTo, message => void this.#onAnswer(message), { noAck: true })
+      this.#replyTo = replyTo
+    } catch (error) {
+      throw brokerError(error as Error, 'a queue for answers')
     }
-    await channel.consume(replyTo, message => void this.#onAnswer(message), { noAck: true })
-    this.#replyTo = replyTo
   }
 
   /** Waits for an answer from now on. */
@@ -72,7 +92,12 @@ export class Requests {
   }
 
   async #onAnswer(message: ConsumeMessage | null): Promise<void> {
-    if (message === null) return this.failAll(notConnected('the broker deleted the queue for answers'))
+    if (message === null) {
+      // The next request makes another one.
+      this.#replyTo = undefined
+      this.#listeningOn = undefined
+      return this.failAll(notConnected('the broker deleted the queue for answers'))
+    }
     const { correlationId } = message.properties
     const pending = typeof correlationId === 'string' ? this.#take(correlationId) : undefined
     if (pending === undefined) {
