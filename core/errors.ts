@@ -335,6 +335,24 @@ export const ERRORS = {
     what: 'A message named a target address that the bus does not connect to.',
     fix: 'Allow the host in the options of the connection if it is meant to be reached.',
   },
+  SIGNALBOX_BROKER_TOPOLOGY: {
+    status: 500,
+    retryable: false,
+    what: 'A queue, exchange or binding of a broker is not there, or exists with other properties.',
+    fix: 'See the message of the broker: declare it, mend its name, or give the properties that it exists with.',
+  },
+  SIGNALBOX_BROKER_REFUSED: {
+    status: 503,
+    retryable: true,
+    what: 'A broker did not take a message: its queue is full, or it could not store it.',
+    fix: 'Let consumers catch up or raise the limit of the queue, then send again.',
+  },
+  SIGNALBOX_MESSAGE_UNROUTABLE: {
+    status: 502,
+    retryable: false,
+    what: 'A broker has no queue that a message would go to.',
+    fix: 'Check exchange and routing key, and that a queue is bound; mandatory: false sends without this check.',
+  },
   // Store
   SIGNALBOX_STORE_CONFLICT: {
     status: 409,

@@ -1,7 +1,8 @@
 /** All transports. A new one is a folder and a line here; nothing else in the tree knows its name. */
 import type { Transport } from '../core/transport.ts'
+import { amqp } from './amqp/index.ts'
 import { http } from './http/index.ts'
 import { memory } from './memory/index.ts'
 import { websocket } from './websocket/index.ts'
 
-export const transports: readonly Transport[] = [http, websocket, memory]
+export const transports: readonly Transport[] = [http, websocket, amqp, memory]
