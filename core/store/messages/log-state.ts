@@ -92,7 +92,7 @@ export class LogState implements MessageSource {
 
   notDueFor(sub: Subscription): number {
     let count = 0
-    for (const seq of this.#due.keys()) if (sub.owes(seq)) count++
+    for (const seq of this.#due.keys()) if (sub.owes(seq) && !sub.dead.has(seq)) count++
     return count
   }
 
@@ -308,7 +308,7 @@ export class LogState implements MessageSource {
         return
       case RECORD.snapshot:
         this.nextSeq = Math.max(this.nextSeq, step.nextSeq)
-        this.#replaySubs(step.subs, now)
+        this.#replaySubs(step, now)
     }
   }
 
@@ -367,13 +367,15 @@ export class LogState implements MessageSource {
     return gaps
   }
 
-  #replaySubs(subs: readonly SubscriptionSnapshot[], now: number): void {
+  #replaySubs({ firstSeq, subs }: Steps[typeof RECORD.snapshot], now: number): void {
     const before = new Map([...this.#announced, ...this.subs])
     this.#announced.clear()
     this.subs.clear()
     this.#ended.clear()
     for (const { name, settings, startSeq, settled, failed } of subs) {
       const sub = new Subscription(name, settings, startSeq, this)
+      // What is older was gone, though it may be in the journal yet.
+      sub.settled.addBelow(firstSeq)
       sub.settled.addRanges(settled)
       // Why a message is dead is told by a record of its own.
       for (const [seq, dead] of before.get(name)?.dead ?? [])

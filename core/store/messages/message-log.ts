@@ -331,12 +331,17 @@ export class MessageLog {
     return taken.length
   }
 
-  /** Delivers dead letters, or settled messages that are still there, again. Resolves with how many. */
+  /**
+   * Delivers dead letters, or settled messages that are still there, again; not those that the filter keeps out.
+   * Resolves with how many.
+   */
   async revive(name: string, seqs: readonly number[]): Promise<number> {
     const sub = this.#sub(name)
-    const wanted = seqs.filter(
+    const there = seqs.filter(
       seq => this.#state.table.has(seq) && seq >= sub.startSeq && (sub.dead.has(seq) || sub.settled.has(seq)),
     )
+    const messages = sub.settings.filter ? await this.#read(there) : undefined
+    const wanted = messages ? there.filter((_, i) => sub.matches(messages[i]!.headers)) : there
     if (wanted.length === 0) return 0
     await this.#writer.write(writeStep(RECORD.revive, { sub: name, seqs: wanted }), () => {
       for (const seq of wanted) this.#state.revive(sub, seq)
@@ -772,7 +777,9 @@ export class MessageLog {
   }
 
   #stateOf(sub: Subscription, seq: number): DeliveryState {
-    return this.#state.isNotDue(seq) && sub.owes(seq) ? 'delayed' : sub.stateOf(seq)
+    const state = sub.stateOf(seq)
+    // A clock that was put back before a restart may make one wait that was delivered before.
+    return state !== 'settled' && state !== 'dead' && this.#state.isNotDue(seq) ? 'delayed' : state
   }
 
   #existing(seq: number): number {
