@@ -162,10 +162,14 @@ async function calm(parts: Parts): Promise<void> {
   world.note('calm')
   if (!node.process) void node.start()
   const idle = () => {
-    const log = node.process?.log
-    if (!log) return false
-    const { subscriptions } = log.counts()
-    return Object.values(subscriptions).every(({ ready, leased, delayed }) => ready + leased + delayed === 0)
+    const { process } = node
+    if (!process?.log) return false
+    const { subscriptions } = process.log.counts()
+    if (process.journal.waiting > 0) return false
+    return Object.keys(parts.plan.subscriptions).every(name => {
+      const counts = subscriptions[name]
+      return counts !== undefined && counts.ready + counts.leased + counts.delayed === 0
+    })
   }
   if (!(await world.run(idle, MOST_MS))) {
     truth.violation(`messages stay: ${JSON.stringify(node.process?.log?.counts())}`)

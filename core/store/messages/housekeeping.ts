@@ -181,10 +181,7 @@ export class Housekeeping {
 
   async #snapshot(): Promise<void> {
     const { state, writer } = this.#options
-    await writer.exclusive(append => {
-      const subs = Array.from(state.subs.values(), sub => state.snapshotOf(sub))
-      return append(snapshotRecords({ firstSeq: state.firstSeq(), nextSeq: state.nextSeq, subs }))
-    })
+    await writer.exclusive(append => append(snapshotRecords(state.snapshot())))
   }
 }
 

@@ -335,8 +335,13 @@ export class LogState implements MessageSource {
     for (const seq of released) this.release(seq)
   }
 
-  /** What a snapshot says of every subscription. */
-  snapshotOf(sub: Subscription): SubscriptionSnapshot {
+  /** Everything but the messages. */
+  snapshot(): Steps[typeof RECORD.snapshot] {
+    const subs = Array.from(this.subs.values(), sub => this.#snapshotOf(sub))
+    return { at: this.#clock.now(), firstSeq: this.firstSeq(), nextSeq: this.nextSeq, subs }
+  }
+
+  #snapshotOf(sub: Subscription): SubscriptionSnapshot {
     const first = this.firstSeq()
     const { name, settings, startSeq } = sub
     const [wall, monotonic] = [this.#clock.now(), this.now()]
@@ -367,7 +372,7 @@ export class LogState implements MessageSource {
     return gaps
   }
 
-  #replaySubs({ firstSeq, subs }: Steps[typeof RECORD.snapshot], now: number): void {
+  #replaySubs({ at, firstSeq, subs }: Steps[typeof RECORD.snapshot], now: number): void {
     const before = new Map([...this.#announced, ...this.subs])
     this.#announced.clear()
     this.subs.clear()
@@ -381,7 +386,7 @@ export class LogState implements MessageSource {
       for (const [seq, dead] of before.get(name)?.dead ?? [])
         if (!sub.settled.has(seq)) sub.dead.set(seq, dead)
       for (const [seq, attempts, dueAt] of failed) {
-        const due = this.now() + Math.max(0, dueAt - now)
+        const due = this.#monotonic(dueAt, at, now)
         sub.failed.set(seq, { attempts, due, failure: before.get(name)?.failed.get(seq)?.failure })
       }
       this.subs.set(name, sub)

@@ -337,16 +337,19 @@ export class MessageLog {
    */
   async revive(name: string, seqs: readonly number[]): Promise<number> {
     const sub = this.#sub(name)
-    const there = seqs.filter(
-      seq => this.#state.table.has(seq) && seq >= sub.startSeq && (sub.dead.has(seq) || sub.settled.has(seq)),
-    )
-    const messages = sub.settings.filter ? await this.#read(there) : undefined
-    const wanted = messages ? there.filter((_, i) => sub.matches(messages[i]!.headers)) : there
-    if (wanted.length === 0) return 0
-    await this.#writer.write(writeStep(RECORD.revive, { sub: name, seqs: wanted }), () => {
+    // Alone: a message that is let go meanwhile must not come back.
+    return this.#writer.exclusive(async append => {
+      const there = seqs.filter(
+        seq =>
+          this.#state.table.has(seq) && seq >= sub.startSeq && (sub.dead.has(seq) || sub.settled.has(seq)),
+      )
+      const messages = sub.settings.filter ? await this.#read(there) : undefined
+      const wanted = messages ? there.filter((_, i) => sub.matches(messages[i]!.headers)) : there
+      if (wanted.length === 0 || !this.#state.isCurrent(sub)) return 0
+      await append([writeStep(RECORD.revive, { sub: name, seqs: wanted })])
       for (const seq of wanted) this.#state.revive(sub, seq)
+      return wanted.length
     })
-    return wanted.length
   }
 
   /** Replaces the content and headers of a message that is not in a consumer's hands. */

@@ -311,7 +311,8 @@ export class Subscription {
     const leased = this.#leases.size + this.#settling.size
     const now = this.#source.now()
     let delayed = notDue
-    for (const [seq, { due }] of this.failed) if (due > now && this.owes(seq) && !this.#source.isNotDue(seq)) delayed++
+    for (const [seq, { due }] of this.failed)
+      if (due > now && this.owes(seq) && !this.#source.isNotDue(seq)) delayed++
     const dead = this.dead.size
     return { ready: Math.max(0, this.owed - leased - delayed - dead), leased, delayed, dead }
   }
