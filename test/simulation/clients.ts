@@ -280,12 +280,14 @@ export class Operator {
     const { world, truth, plan } = this.#parts
     truth.unsubscribing(name)
     await log.unsubscribe(name)
-    truth.subscribing(name)
-    await log.subscribe(
-      name,
-      plan.subscriptions[name],
-      world.pick([{ at: 'end' }, { at: 'beginning' }] as const),
-    )
+    const start = world.pick([{ at: 'end' }, { at: 'beginning' }] as const)
+    for (let began = false; !began; ) {
+      truth.subscribing(name)
+      began = await log.subscribe(name, plan.subscriptions[name], start).then(
+        () => true,
+        () => world.sleep(10).then(() => false),
+      )
+    }
     truth.subscribed(name)
   }
 

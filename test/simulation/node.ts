@@ -46,6 +46,8 @@ export class SimulatedNode {
 
   /** Starts a process on what is on the disk. */
   async start(): Promise<void> {
+    if (this.#process) return
+    this.#truth.starting()
     const process = new Process(this.#world, this.#plan, this.disk)
     this.#process = process
     try {

@@ -259,10 +259,14 @@ export class Truth {
     this.#jumpedAt = ++this.#tick
   }
 
-  crashed(): void {
-    this.counts.crashes++
+  /** What was written is read by the wall clock as it is now. */
+  starting(): void {
     this.#tick++
     for (const attempt of this.#attempts.values()) if (attempt.tick < this.#jumpedAt) attempt.timeless = true
+  }
+
+  crashed(): void {
+    this.counts.crashes++
     // A message that was delayed may come before those that overtook it.
     for (const sub of this.#subs.values()) sub.under.clear()
   }

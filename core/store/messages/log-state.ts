@@ -139,7 +139,7 @@ export class LogState implements MessageSource {
     for (const seq of this.table.seqs(startSeq)) {
       if (!sub.owes(seq)) continue
       this.#owe(sub, seq)
-      if (!this.#due.has(seq)) old.push(seq)
+      old.push(seq)
     }
     if (old.length > 0) sub.enqueue(old)
   }
@@ -177,7 +177,9 @@ export class LogState implements MessageSource {
     notWanted.addRanges(skip)
     for (const seq of this.table.seqs()) {
       if (seq < to || notWanted.has(seq)) {
-        if (sub.owes(seq) && this.settle(sub, seq)) released.push(seq)
+        if (sub.owes(seq)) {
+          if (this.settle(sub, seq)) released.push(seq)
+        } else sub.settled.add(seq)
       } else if (sub.settled.has(seq) || seq < sub.startSeq) again.push(seq)
     }
     sub.startSeq = Math.min(sub.startSeq, to)
@@ -351,7 +353,20 @@ export class LogState implements MessageSource {
       Math.round(wall + due - monotonic),
     ])
     sub.settled.addBelow(first)
-    return { name, settings, startSeq, settled: sub.settled.ranges(first, this.writtenSeq), failed }
+    return { name, settings, startSeq, settled: this.#done(sub, first), failed }
+  }
+
+  /** Messages from `from` on that a subscription has settled, or that are gone, as pairs of first and last. */
+  #done(sub: Subscription, from: number): [number, number][] {
+    const done: [number, number][] = []
+    let next = from
+    for (const seq of this.table.seqs(from)) {
+      if (sub.settled.has(seq)) continue
+      if (seq > next) done.push([next, seq - 1])
+      next = seq + 1
+    }
+    if (next < this.writtenSeq) done.push([next, this.writtenSeq - 1])
+    return done
   }
 
   /** The number of the oldest message that is there, or of the next one to be written. */

@@ -219,6 +219,7 @@ export class MessageLog {
       await append([writeStep(RECORD.subscribe, { name, settings: complete, startSeq, skip })])
       this.#state.subscribe(name, complete, startSeq, skip)
     })
+    this.#trimKept()
     this.#arm()
   }
 
@@ -654,6 +655,8 @@ export class MessageLog {
 
   /** What is kept for replay is let go by age and size. */
   #trimKept(): void {
+    // Nobody who writes alone may find others changing what there is.
+    if (this.#writer.isHeld) return
     const { keep } = this.#settings
     const { kept, table } = this.#state
     const oldestAt = this.#clock.now() - (keep?.ageMs ?? 0)

@@ -70,22 +70,6 @@ export class SeqSet {
     for (let i = seq; i < (first + 1) * CHUNK_BITS; i++) this.delete(i)
   }
 
-  /** Numbers from `from` to below `to` that are in the set, as pairs of first and last. */
-  ranges(from: number, to: number): [number, number][] {
-    const ranges: [number, number][] = []
-    let start = -1
-    for (let seq = from; seq < to; seq++) {
-      if (this.has(seq)) {
-        if (start === -1) start = seq
-      } else if (start !== -1) {
-        ranges.push([start, seq - 1])
-        start = -1
-      }
-    }
-    if (start !== -1) ranges.push([start, to - 1])
-    return ranges
-  }
-
   addRanges(ranges: readonly (readonly [number, number])[]): void {
     for (const [first, last] of ranges) for (let seq = first; seq <= last; seq++) this.add(seq)
   }

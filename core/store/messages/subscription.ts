@@ -121,8 +121,8 @@ export class Subscription {
   /** Puts messages in line that the lanes do not give any more. */
   enqueue(seqs: Iterable<number>): void {
     for (const seq of seqs) {
-      // It may be gone since.
-      if (!this.#source.has(seq)) continue
+      // It may be gone since; and what is too early comes in its lane when it is time.
+      if (!this.#source.has(seq) || this.#source.isNotDue(seq)) continue
       this.#again[this.#source.priorityOf(seq)]!.push(seq)
       this.#againCount++
     }
