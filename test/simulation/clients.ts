@@ -220,7 +220,7 @@ export class Operator {
     while (!isOver()) {
       await world.sleep(20 + world.random() * 200)
       const log = node.process?.log
-      if (!log) continue
+      if (!log || !node.ready) continue
       const act = world.pick(acts)
       const name = world.pick(Object.keys(plan.subscriptions))
       world.note(`operator: ${act.name} ${name}`)
@@ -248,8 +248,7 @@ export class Operator {
   async #revive(log: MessageLog, name: string): Promise<void> {
     const { messages } = await log.browse({ subscription: name, limit: 20, states: ['dead', 'settled'] })
     const seqs = messages.map(({ message }) => message.seq)
-    this.#parts.truth.reviving(name, seqs)
-    await log.revive(name, seqs)
+    await this.#parts.truth.reviving(name, seqs, () => log.revive(name, seqs))
   }
 
   async #edit(log: MessageLog, name: string): Promise<void> {
@@ -268,10 +267,8 @@ export class Operator {
       { at: 'end' } as const,
       { at: 'seq', seq: world.int(0, 200) } as const,
     ])
-    truth.reviving(name, undefined)
     truth.excuse(name)
-    await log.seek(name, to)
-    truth.reviving(name, undefined)
+    await truth.reviving(name, undefined, () => log.seek(name, to))
     truth.excuse(name)
   }
 

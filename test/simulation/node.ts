@@ -30,6 +30,8 @@ export class SimulatedNode {
   #process: Process | undefined
   /** While it is not chaotic, everything is written soon. */
   calm = false
+  /** All subscriptions are there. */
+  ready = false
   /** Nobody needs it any more. */
   done = false
 
@@ -58,6 +60,7 @@ export class SimulatedNode {
         await process.log!.subscribe(name, settings, { at: 'beginning' })
         this.#truth.subscribed(name)
       }
+      this.ready = true
       this.#world.note('node started')
     } catch (thrown) {
       const { code } = toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE')
@@ -74,6 +77,7 @@ export class SimulatedNode {
     this.#world.note('node dies')
     this.#process.die()
     this.#process = undefined
+    this.ready = false
     this.#truth.crashed()
   }
 }

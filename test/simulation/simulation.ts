@@ -113,7 +113,15 @@ async function twins(parts: Parts, isOver: () => boolean): Promise<void> {
   }
 }
 
-async function compare({ world, plan, node, truth }: Parts, process: Process): Promise<void> {
+async function compare(parts: Parts, process: Process): Promise<void> {
+  try {
+    await compareAll(parts, process)
+  } catch (error) {
+    parts.truth.violation(`what is on the disk cannot be read after a restart: ${String(error)}`)
+  }
+}
+
+async function compareAll({ world, plan, node, truth }: Parts, process: Process): Promise<void> {
   const { log } = process
   const journal = new SimulatedJournal(node.disk.copy(), self => self.step(), plan.segmentBytes)
   const { settings } = plan

@@ -38,6 +38,8 @@ interface Sub {
   under: Map<string, { seq: number; attempt: Attempt; count: number }>
   /** Messages that a consumer gave up for good. */
   hopeless: Set<number>
+  /** Messages are being put back: what is settled meanwhile may come again. */
+  reviving: number
 }
 
 export interface Content {
@@ -116,21 +118,11 @@ export class Truth {
   subscribed(name: string): void {
     const there = this.#subs.get(name)
     if (there?.from !== undefined) return
-    this.#subs.set(name, {
-      from: ++this.#tick,
-      excusedTo: 0,
-      settled: new Set(),
-      handled: new Set(),
-      lastOfKey: new Map(),
-      loose: new Set(),
-      under: new Map(),
-      hopeless: new Set(),
-    })
+    this.#subs.set(name, newSub(++this.#tick))
   }
 
   unsubscribing(name: string): void {
-    const sub = this.#subs.get(name)
-    if (sub) sub.from = undefined
+    this.#subs.set(name, newSub(undefined))
   }
 
   /** Before and after everything that may take messages away from a subscription. */
@@ -143,10 +135,26 @@ export class Truth {
     for (const seq of seqs) this.#droppedSeqs.add(seq)
   }
 
-  /** Messages are put back in line; `undefined`: any of them. */
-  reviving(name: string, seqs: readonly number[] | undefined): void {
+  /** Messages are put back in line; `undefined`: any of them. Resolves with `work`. */
+  async reviving(
+    name: string,
+    seqs: readonly number[] | undefined,
+    work: () => Promise<unknown>,
+  ): Promise<void> {
     const sub = this.#subs.get(name)
     if (!sub) return
+    sub.reviving++
+    this.#revived(sub, seqs)
+    try {
+      // When the process dies before, this never ends; the next start makes up for it.
+      await work()
+    } finally {
+      this.#revived(sub, seqs)
+      sub.reviving--
+    }
+  }
+
+  #revived(sub: Sub, seqs: readonly number[] | undefined): void {
     for (const seq of seqs ?? this.#bySeq.keys()) {
       sub.settled.delete(seq)
       sub.loose.add(seq)
@@ -207,8 +215,11 @@ export class Truth {
     if (age > life + 1 + this.#plan.diskMs) this.violation(`${what} was delivered ${age} ms old, of ${life}`)
   }
 
-  #checkOrder(what: string, sub: Sub, { message: { key, delayMs } }: Attempt, seq: number): void {
+  #checkOrder(what: string, sub: Sub, attempt: Attempt, seq: number): void {
+    const { key, delayMs } = attempt.message
     if (key === undefined || delayMs !== undefined || sub.loose.has(seq)) return
+    // One that had expired may have time again when the wall clock was put back.
+    if (this.#lifeOf(attempt) !== Infinity) return
     const last = sub.lastOfKey.get(key) ?? 0
     if (seq < last && !sub.handled.has(seq) && !this.#wasFirst.has(what)) {
       this.violation(`${what} of key ${key} came first behind ${last}`)
@@ -251,7 +262,7 @@ export class Truth {
     for (const { seq } of leases) {
       if (missed.has(seq)) continue
       this.counts.settled++
-      sub.settled.add(seq)
+      if (sub.from !== undefined && sub.reviving === 0) sub.settled.add(seq)
     }
   }
 
@@ -263,6 +274,10 @@ export class Truth {
   starting(): void {
     this.#tick++
     for (const attempt of this.#attempts.values()) if (attempt.tick < this.#jumpedAt) attempt.timeless = true
+    for (const sub of this.#subs.values()) {
+      if (sub.reviving > 0) this.#revived(sub, undefined)
+      sub.reviving = 0
+    }
   }
 
   crashed(): void {
@@ -335,6 +350,20 @@ export class Truth {
     if (this.#plan.settings.overflow === 'dropOldest') return true
     const life = this.#lifeOf(attempt)
     return this.#world.time - at >= life || (attempt.timeless && life !== Infinity)
+  }
+}
+
+function newSub(from: number | undefined): Sub {
+  return {
+    from,
+    excusedTo: 0,
+    settled: new Set(),
+    handled: new Set(),
+    lastOfKey: new Map(),
+    loose: new Set(),
+    under: new Map(),
+    hopeless: new Set(),
+    reviving: 0,
   }
 }
 
