@@ -15,8 +15,8 @@ export interface Outcome {
 }
 
 const MOST_MS = 120_000
-/** How often a second log is opened on what is on the disk, to compare. */
-const TWIN_EVERY = 9
+/** Mean pause until a second log is opened on what is on the disk, to compare. */
+const TWIN_EVERY_MS = 25
 
 export async function simulate(seed: number, sabotage: Sabotage = {}): Promise<Outcome> {
   Publisher.numbers = 0
@@ -107,7 +107,7 @@ async function actorFailures(parts: Parts, isOver: () => boolean): Promise<void>
 async function twins(parts: Parts, isOver: () => boolean): Promise<void> {
   const { world, node } = parts
   while (!isOver()) {
-    await world.sleep(1 + world.random() * 2 * TWIN_EVERY)
+    await world.sleep(1 + world.random() * 2 * TWIN_EVERY_MS)
     const { process } = node
     if (process?.log && process.journal.waiting === 0 && !node.disk.failure) await compare(parts, process)
   }
