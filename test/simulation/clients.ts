@@ -275,8 +275,11 @@ export class Operator {
   /** Ends a subscription, and begins it again. */
   async #begin(log: MessageLog, name: string): Promise<void> {
     const { world, truth, plan } = this.#parts
-    truth.unsubscribing(name)
-    await log.unsubscribe(name)
+    const stays = truth.unsubscribing(name)
+    await log.unsubscribe(name).catch(error => {
+      stays()
+      throw error
+    })
     const start = world.pick([{ at: 'end' }, { at: 'beginning' }] as const)
     for (let began = false; !began; ) {
       truth.subscribing(name)

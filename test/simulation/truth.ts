@@ -121,8 +121,17 @@ export class Truth {
     this.#subs.set(name, newSub(++this.#tick))
   }
 
-  unsubscribing(name: string): void {
+  /** A subscription ends; what is returned takes that back, when it stays. */
+  unsubscribing(name: string): () => void {
+    const there = this.#subs.get(name)
     this.#subs.set(name, newSub(undefined))
+    return () => {
+      if (!there) return
+      this.#subs.set(name, there)
+      // What was settled meanwhile has been told to another.
+      this.#revived(there, undefined)
+      there.excusedTo = ++this.#tick
+    }
   }
 
   /** Before and after everything that may take messages away from a subscription. */
