@@ -141,7 +141,8 @@ class Takers {
   readonly #log: MessageLog
   readonly #clock: Clock
   readonly #waiting = new Map<string, Waiting[]>()
-  readonly #serving = new Set<string>()
+  /** Subscriptions whose takers are being served; true when more may have come meanwhile. */
+  readonly #serving = new Map<string, boolean>()
 
   constructor(log: MessageLog, clock: Clock) {
     this.#log = log
@@ -159,6 +160,7 @@ class Takers {
     const queue = this.#waiting.get(subscription)
     if (!queue?.length) {
       const taken = await this.#log.take(subscription, max, consumer, leaseMs)
+      if (envelope.cancelled) return this.#giveBack(subscription, taken)
       if (taken.length > 0 || waitMs <= 0) return taken.map(delivered)
     }
     const done = Promise.withResolvers<DeliveredMessage[]>()
@@ -190,12 +192,18 @@ class Takers {
   }
 
   #serve(subscription: string): void {
-    if (this.#serving.has(subscription)) return
-    this.#serving.add(subscription)
+    const isServing = this.#serving.has(subscription)
+    this.#serving.set(subscription, isServing)
+    if (isServing) return
     queueMicrotask(() => {
       this.#serveAll(subscription)
         .catch(thrown => this.#refuseAll(subscription, thrown))
-        .finally(() => this.#serving.delete(subscription))
+        .finally(() => {
+          const more = this.#serving.get(subscription)
+          this.#serving.delete(subscription)
+          // It came when nothing was found any more.
+          if (more) this.#serve(subscription)
+        })
     })
   }
 
@@ -207,11 +215,25 @@ class Takers {
       if (taken.length === 0) return
       if (!this.#leave(subscription, first) || first.envelope.cancelled) {
         // Its time ran out, or it went away, meanwhile.
-        for (const { message, lease } of taken) this.#log.giveBack(subscription, { seq: message.seq, lease })
+        this.#giveBack(subscription, taken)
         continue
       }
       first.done.resolve(taken.map(delivered))
     }
+  }
+
+  /** Nobody waits for them any more. */
+  #giveBack(subscription: string, taken: readonly Delivery[]): [] {
+    for (const { message, lease } of taken) {
+      try {
+        this.#log.giveBack(subscription, { seq: message.seq, lease })
+      } catch (thrown) {
+        // The lease, or the subscription, has ended while it was read.
+        const { code } = toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE')
+        if (code !== 'SIGNALBOX_LEASE_LOST' && code !== 'SIGNALBOX_SUBSCRIPTION_UNKNOWN') throw thrown
+      }
+    }
+    return []
   }
 
   #refuseAll(subscription: string, thrown: unknown): void {

@@ -265,3 +265,58 @@ describe('a schedule', () => {
     assert.equal(runs.due.length, 1)
   })
 })
+
+describe('a schedule whose state cannot be kept', () => {
+  it('goes on when it can again, and leaves no time out', async () => {
+    const clock = new JumpingClock(utc('2026-03-01T00:00:00'))
+    const kept = new Map<string, unknown>()
+    let works = true
+    const errors: Error[] = []
+    const due: (number | undefined)[] = []
+    const check = () => {
+      if (!works) throw new Error('the disk fails')
+    }
+    const schedule = new Schedule(
+      { name: 'job', type: 'interval', options: { service: 's', everyMs: MINUTE, catchUp: 'all' } },
+      {
+        clock,
+        random: () => 0.5,
+        onError: error => errors.push(error),
+        run: async (_config, run) => due.push(run.dueAt),
+        state: {
+          get: async () => undefined,
+          list: async () => [],
+          async put(collection, key, value) {
+            check()
+            kept.set(`${collection}/${key}`, value)
+            return { key, value, revision: 1, changedAt: 0 }
+          },
+          delete: async () => true,
+          async transact() {
+            check()
+            return []
+          },
+        },
+      },
+    )
+    await schedule.start()
+    const start = clock.now()
+    const pass = async (ms: number) => {
+      clock.advance(ms)
+      for (let i = 0; i < 5; i++) {
+        await schedule.idle()
+        await new Promise(setImmediate)
+      }
+    }
+    await pass(MINUTE)
+    works = false
+    await pass(MINUTE)
+    for (let i = 0; i < 30; i++) await pass(1_000)
+    assert.ok(errors.length > 0)
+    works = true
+    await pass(1_000)
+    await pass(MINUTE)
+    assert.deepEqual(due, [start + MINUTE, start + 2 * MINUTE, start + 3 * MINUTE])
+    await schedule.stop()
+  })
+})

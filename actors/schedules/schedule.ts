@@ -61,6 +61,8 @@ const RUNS = 'schedule-runs'
 /** The wall clock may be set at any time, so no timer is longer than this. */
 const LONGEST_TIMER_MS = 30_000
 const MAX_CAUGHT_UP = 1_000
+/** Pause after something could not be kept. */
+const RETRY_MS = 1_000
 
 export class Schedule {
   readonly #config: ScheduleConfig
@@ -201,6 +203,16 @@ export class Schedule {
   async #look(missed: boolean): Promise<void> {
     this.#timer?.cancel()
     if (this.#stopped || this.#isPaused) return
+    try {
+      await this.#runDue(missed)
+    } catch (error) {
+      // What could not be kept did not happen; the disk may work again soon.
+      if (!this.#stopped) this.#lookAfter(RETRY_MS, missed)
+      throw error
+    }
+  }
+
+  async #runDue(missed: boolean): Promise<void> {
     const { clock } = this.#parts
     const due = this.#dueUntil(clock.now())
     // More than one at a time has been missed as well: the node stood still, or its clock was set.
@@ -208,8 +220,15 @@ export class Schedule {
     if (due.length > 0) await this.#handle(runs, due.at(-1)!)
     const next = this.#next()
     if (next === undefined || this.#stopped) return
-    const waitMs = Math.min(Math.max(0, next - clock.now()), LONGEST_TIMER_MS)
-    this.#timer = clock.after(waitMs, () => void this.#exclusive(() => this.#look(false)).catch(() => {}))
+    this.#lookAfter(Math.min(Math.max(0, next - clock.now()), LONGEST_TIMER_MS), false)
+  }
+
+  #lookAfter(ms: number, missed: boolean): void {
+    this.#timer?.cancel()
+    this.#timer = this.#parts.clock.after(ms, () => {
+      // What fails is reported there.
+      void this.#exclusive(() => this.#look(missed)).catch(() => {})
+    })
   }
 
   #dueUntil(now: number): number[] {
@@ -235,25 +254,44 @@ export class Schedule {
   }
 
   async #handle(due: readonly number[], upTo: number): Promise<void> {
-    this.#kept = { ...this.#kept!, handledUpTo: upTo }
-    await this.#save()
+    const before = this.#kept!
+    this.#kept = { ...before, handledUpTo: upTo }
+    try {
+      await this.#save()
+    } catch (error) {
+      this.#kept = before
+      throw error
+    }
     const { jitterMs = 0, overlap } = this.#config.options
     for (const [index, at] of due.entries()) {
       // Those that are made up for come one after the other.
       if (index > 0 && overlap !== 'allow') this.#waiting.push(at)
       else if (jitterMs === 0) await this.#dueNow(at)
-      else {
-        const delay = this.#parts.clock.after(this.#parts.random() * jitterMs, () => {
-          this.#delays.delete(delay)
-          void this.#exclusive(() => this.#dueNow(at)).catch(() => {})
-        })
-        this.#delays.add(delay)
-      }
+      else this.#dueAfter(this.#parts.random() * jitterMs, at)
     }
+  }
+
+  #dueAfter(ms: number, at: number): void {
+    const delay = this.#parts.clock.after(ms, () => {
+      this.#delays.delete(delay)
+      // What fails is reported there.
+      void this.#exclusive(() => this.#dueNow(at)).catch(() => {})
+    })
+    this.#delays.add(delay)
   }
 
   async #dueNow(at: number): Promise<void> {
     if (this.#stopped) return
+    try {
+      await this.#runOrSkip(at)
+    } catch (error) {
+      // It has been dealt with as far as the next look knows, so it is this that comes back to it.
+      if (!this.#stopped) this.#dueAfter(RETRY_MS, at)
+      throw error
+    }
+  }
+
+  async #runOrSkip(at: number): Promise<void> {
     const { overlap = 'skip' } = this.#config.options
     if (this.#running.size === 0 || overlap === 'allow') {
       await this.#begin(at)
@@ -278,6 +316,7 @@ export class Schedule {
     void ended.then(() => {
       this.#running.delete(ended)
       const waiting = this.#waiting.shift()
+      // What fails is reported there.
       if (waiting !== undefined) void this.#exclusive(() => this.#dueNow(waiting)).catch(() => {})
     })
     return { run, ended }

@@ -20,10 +20,15 @@ export class Scheduler {
   #turnStart: number | undefined
   /** This turn has used its time. */
   #spent = false
+  readonly #time: () => number
   readonly #drain = () => this.#runReady()
   readonly #turn = () => {
     this.#turnStart = undefined
     this.#spent = false
+  }
+
+  constructor(time = () => performance.now()) {
+    this.#time = time
   }
 
   /** Puts a runnable in line. The caller sees to it that it is not in line already. */
@@ -65,7 +70,7 @@ export class Scheduler {
 
   #look(): void {
     this.#unlooked = 0
-    const now = performance.now()
+    const now = this.#time()
     if (this.#turnStart === undefined) {
       this.#turnStart = now
       setImmediate(this.#turn)

@@ -31,6 +31,8 @@ export interface SystemOptions {
   log?: Logger
   /** For actors without a parent. */
   supervision?: Partial<SupervisionPolicy>
+  /** Milliseconds by which turns of the event loop are measured. Default `performance.now`; a simulation has its own. */
+  turnTime?: () => number
 }
 
 /** A message that nobody handled. */
@@ -45,7 +47,7 @@ export class ActorSystem {
   readonly clock: Clock
   readonly random: Random
   readonly log: Logger
-  readonly scheduler = new Scheduler()
+  readonly scheduler: Scheduler
   readonly deadlines: Deadlines
   readonly monitors = new Monitors()
   /** Messages that nobody handled since the start, and who wants to know of each. */
@@ -67,6 +69,7 @@ export class ActorSystem {
     this.clock = options.clock ?? systemClock
     this.random = options.random ?? Math.random
     this.log = options.log ?? silentLogger
+    this.scheduler = new Scheduler(options.turnTime)
     this.deadlines = new Deadlines(this.clock)
     this.#policy = { ...DEFAULT_SUPERVISION, ...options.supervision }
   }

@@ -6,7 +6,7 @@ import { type SignalboxError, toSignalboxError } from '../../errors.ts'
 import type { Journal, Position, Segment } from '../journal.ts'
 import type { LogState } from './log-state.ts'
 import type { Window } from './recent-ids.ts'
-import { RECORD, readMessage, type SubscriptionSnapshot, writeMessage, writeStep } from './record.ts'
+import { RECORD, readMessage, type Steps, writeMessage, writeStep } from './record.ts'
 import type { Subscription } from './subscription.ts'
 import type { Writer } from './writer.ts'
 
@@ -98,7 +98,8 @@ export class Housekeeping {
     let before = 0
     for (const segment of full) {
       if (this.#remembered(segment)) {
-        this.#lookAt = state.ids.oldestAt! + this.#options.window().dedupWindowMs
+        const oldestUntil = state.ids.oldestAt! + this.#options.window().dedupWindowMs
+        this.#lookAt = Math.max(oldestUntil, state.now() + 1)
         break
       }
       if (live.get(segment.from)! > 0) {
@@ -180,15 +181,12 @@ export class Housekeeping {
 
   async #snapshot(): Promise<void> {
     const { state, writer } = this.#options
-    await writer.exclusive(append => {
-      const subs = Array.from(state.subs.values(), sub => state.snapshotOf(sub))
-      return append(snapshotRecords(state.nextSeq, subs))
-    })
+    await writer.exclusive(append => append(snapshotRecords(state.snapshot())))
   }
 }
 
 /** A snapshot, in records that are not too large. */
-function snapshotRecords(nextSeq: number, subs: readonly SubscriptionSnapshot[]): Buffer[] {
+function snapshotRecords({ subs, ...numbers }: Steps[typeof RECORD.snapshot]): Buffer[] {
   const more: Buffer[] = []
   const short = subs.map(snapshot => {
     const { name, settled } = snapshot
@@ -197,7 +195,7 @@ function snapshotRecords(nextSeq: number, subs: readonly SubscriptionSnapshot[])
     }
     return { ...snapshot, settled: settled.slice(0, RANGES_EACH) }
   })
-  return [writeStep(RECORD.snapshot, { nextSeq, subs: short }), ...more]
+  return [writeStep(RECORD.snapshot, { ...numbers, subs: short }), ...more]
 }
 
 /** The next ones to copy; those without bytes are not wanted any more. */

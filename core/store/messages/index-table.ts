@@ -93,11 +93,16 @@ export class IndexTable {
     const numbers = [...this.#chunks.keys()].sort((a, b) => a - b)
     for (const number of numbers) {
       if ((number + 1) * CHUNK <= from) continue
-      for (let at = 0; at < CHUNK; at++) {
-        const seq = number * CHUNK + at
-        if (seq >= from && this.#chunks.get(number)?.live[at] === 1) yield seq
+      const first = Math.max(0, from - number * CHUNK)
+      for (let at = this.#nextLive(number, first); at !== -1; at = this.#nextLive(number, at + 1)) {
+        yield number * CHUNK + at
       }
     }
+  }
+
+  /** Rows come and go while they are looked through. */
+  #nextLive(number: number, at: number): number {
+    return this.#chunks.get(number)?.live.indexOf(1, at) ?? -1
   }
 
   #columns(seq: number): Columns {

@@ -5,20 +5,36 @@ import type { AppendOptions, Journal, Position, Segment } from '../journal.ts'
 
 interface Call {
   records: Buffer[]
+  useReserve: boolean
   done: PromiseWithResolvers<Position[]>
-}
-
-interface Written {
-  position: Position
-  record: Buffer
 }
 
 /** What is left when a process dies. */
 export class SimulatedDisk {
-  records: Written[] = []
+  /** In the order in which they were written. */
+  readonly records = new Map<Position, Buffer>()
   end: Position = 1
-  /** Refuses appends while it is set. */
+  /** Refuses everything while it is set. */
   failure: SignalboxError | undefined
+  /** There is room only for what frees room. */
+  full = false
+
+  write(records: readonly Buffer[]): Position[] {
+    return records.map(record => {
+      const position = this.end
+      this.end += record.length + 8
+      this.records.set(position, record)
+      return position
+    })
+  }
+
+  /** Another disk with the same on it. */
+  copy(): SimulatedDisk {
+    const copy = new SimulatedDisk()
+    for (const [position, record] of this.records) copy.records.set(position, record)
+    copy.end = this.end
+    return copy
+  }
 }
 
 export class SimulatedJournal implements Journal {
@@ -37,65 +53,79 @@ export class SimulatedJournal implements Journal {
   }
 
   async replay(each: (record: Buffer, position: Position) => void): Promise<void> {
-    for (const { record, position } of this.#disk.records) each(record, position)
+    if (this.#disk.failure) throw this.#disk.failure
+    for (const [position, record] of this.#disk.records) each(record, position)
   }
 
-  append(records: readonly Uint8Array[], _options?: AppendOptions): Promise<Position[]> {
+  append(records: readonly Uint8Array[], options?: AppendOptions): Promise<Position[]> {
     if (this.#dead) return new Promise(() => {})
     const done = Promise.withResolvers<Position[]>()
-    this.#calls.push({ records: records.map(record => Buffer.from(record)), done })
+    const copies = records.map(record => Buffer.from(record))
+    this.#calls.push({ records: copies, useReserve: options?.useReserve === true, done })
     this.#wake(this)
     return done.promise
   }
 
-  /** Writes everything that waits, and tells. */
-  step(): void {
+  /** Calls that have not been written. */
+  get waiting(): number {
+    return this.#calls.length
+  }
+
+  /** Writes the first `count` calls that wait, and tells. */
+  step(count = this.#calls.length): void {
     if (this.#dead) return
-    for (const { records, done } of this.#calls.splice(0)) {
-      if (this.#disk.failure) done.reject(this.#disk.failure)
-      else done.resolve(this.#write(records))
+    const { failure, full } = this.#disk
+    for (const { records, useReserve, done } of this.#calls.splice(0, count)) {
+      if (failure) done.reject(failure)
+      else if (full && !useReserve) {
+        done.reject(new SignalboxError('SIGNALBOX_STORE_FULL', 'the simulated disk is full'))
+      } else done.resolve(this.#disk.write(records))
     }
   }
 
   /** The process dies: of the calls that wait some are on disk, in order, and nobody is told of any. */
   crash(random: Random): void {
     this.#dead = true
-    const survivors = Math.floor(random() * (this.#calls.length + 1))
-    for (const { records } of this.#calls.slice(0, survivors)) this.#write(records)
+    const survivors = this.#disk.failure ? 0 : Math.floor(random() * (this.#calls.length + 1))
+    for (const { records } of this.#calls.slice(0, survivors)) this.#disk.write(records)
     this.#calls = []
   }
 
   async read(positions: readonly Position[]): Promise<Buffer[]> {
+    if (this.#dead) return new Promise(() => {})
+    if (this.#disk.failure) throw this.#disk.failure
     return positions.map(position => {
-      const found = this.#disk.records.find(written => written.position === position)
-      if (!found) throw new SignalboxError('SIGNALBOX_STORE_DAMAGED', `there is no record at ${position}`)
-      return Buffer.from(found.record)
+      const record = this.#disk.records.get(position)
+      if (!record) throw new SignalboxError('SIGNALBOX_STORE_DAMAGED', `there is no record at ${position}`)
+      return Buffer.from(record)
     })
   }
 
   async trim(before: Position): Promise<void> {
+    if (this.#dead) return new Promise(() => {})
+    if (this.#disk.failure) throw this.#disk.failure
     const keep = this.segments().filter(({ to }, i, all) => to > before || i === all.length - 1)
     const from = keep[0]?.from ?? this.#disk.end
-    this.#disk.records = this.#disk.records.filter(({ position }) => position >= from)
+    for (const position of this.#disk.records.keys()) {
+      if (position >= from) return
+      this.#disk.records.delete(position)
+    }
   }
 
   segments(): readonly Segment[] {
     const segments = new Map<number, Segment>()
-    for (const { position, record } of this.#disk.records) {
+    const segmentOf = (position: Position): Segment => {
       const number = Math.floor(position / this.#segmentBytes)
-      const segment = segments.get(number) ?? {
-        from: number * this.#segmentBytes,
-        to: (number + 1) * this.#segmentBytes,
-        bytes: 0,
-      }
-      segment.bytes += record.length
+      const there = segments.get(number)
+      if (there) return there
+      const from = number * this.#segmentBytes
+      const segment = { from, to: from + this.#segmentBytes, bytes: 0 }
       segments.set(number, segment)
+      return segment
     }
-    const last = Math.floor(this.#disk.end / this.#segmentBytes)
-    if (!segments.has(last)) {
-      segments.set(last, { from: last * this.#segmentBytes, to: (last + 1) * this.#segmentBytes, bytes: 0 })
-    }
-    return [...segments.values()].sort((a, b) => a.from - b.from)
+    for (const [position, record] of this.#disk.records) segmentOf(position).bytes += record.length
+    segmentOf(this.#disk.end)
+    return [...segments.values()]
   }
 
   async backup(): Promise<void> {
@@ -105,14 +135,5 @@ export class SimulatedJournal implements Journal {
   async close(): Promise<void> {
     this.step()
     this.#dead = true
-  }
-
-  #write(records: readonly Buffer[]): Position[] {
-    return records.map(record => {
-      const position = this.#disk.end
-      this.#disk.end += record.length + 8
-      this.#disk.records.push({ position, record })
-      return position
-    })
   }
 }

@@ -92,7 +92,7 @@ export class LogState implements MessageSource {
 
   notDueFor(sub: Subscription): number {
     let count = 0
-    for (const seq of this.#due.keys()) if (sub.owes(seq)) count++
+    for (const seq of this.#due.keys()) if (sub.owes(seq) && !sub.dead.has(seq)) count++
     return count
   }
 
@@ -139,7 +139,7 @@ export class LogState implements MessageSource {
     for (const seq of this.table.seqs(startSeq)) {
       if (!sub.owes(seq)) continue
       this.#owe(sub, seq)
-      if (!this.#due.has(seq)) old.push(seq)
+      old.push(seq)
     }
     if (old.length > 0) sub.enqueue(old)
   }
@@ -177,7 +177,9 @@ export class LogState implements MessageSource {
     notWanted.addRanges(skip)
     for (const seq of this.table.seqs()) {
       if (seq < to || notWanted.has(seq)) {
-        if (sub.owes(seq) && this.settle(sub, seq)) released.push(seq)
+        if (sub.owes(seq)) {
+          if (this.settle(sub, seq)) released.push(seq)
+        } else sub.settled.add(seq)
       } else if (sub.settled.has(seq) || seq < sub.startSeq) again.push(seq)
     }
     sub.startSeq = Math.min(sub.startSeq, to)
@@ -308,7 +310,7 @@ export class LogState implements MessageSource {
         return
       case RECORD.snapshot:
         this.nextSeq = Math.max(this.nextSeq, step.nextSeq)
-        this.#replaySubs(step.subs, now)
+        this.#replaySubs(step, now)
     }
   }
 
@@ -335,8 +337,13 @@ export class LogState implements MessageSource {
     for (const seq of released) this.release(seq)
   }
 
-  /** What a snapshot says of every subscription. */
-  snapshotOf(sub: Subscription): SubscriptionSnapshot {
+  /** Everything but the messages. */
+  snapshot(): Steps[typeof RECORD.snapshot] {
+    const subs = Array.from(this.subs.values(), sub => this.#snapshotOf(sub))
+    return { at: this.#clock.now(), firstSeq: this.firstSeq(), nextSeq: this.nextSeq, subs }
+  }
+
+  #snapshotOf(sub: Subscription): SubscriptionSnapshot {
     const first = this.firstSeq()
     const { name, settings, startSeq } = sub
     const [wall, monotonic] = [this.#clock.now(), this.now()]
@@ -346,7 +353,20 @@ export class LogState implements MessageSource {
       Math.round(wall + due - monotonic),
     ])
     sub.settled.addBelow(first)
-    return { name, settings, startSeq, settled: sub.settled.ranges(first, this.writtenSeq), failed }
+    return { name, settings, startSeq, settled: this.#done(sub, first), failed }
+  }
+
+  /** Messages from `from` on that a subscription has settled, or that are gone, as pairs of first and last. */
+  #done(sub: Subscription, from: number): [number, number][] {
+    const done: [number, number][] = []
+    let next = from
+    for (const seq of this.table.seqs(from)) {
+      if (sub.settled.has(seq)) continue
+      if (seq > next) done.push([next, seq - 1])
+      next = seq + 1
+    }
+    if (next < this.writtenSeq) done.push([next, this.writtenSeq - 1])
+    return done
   }
 
   /** The number of the oldest message that is there, or of the next one to be written. */
@@ -367,19 +387,21 @@ export class LogState implements MessageSource {
     return gaps
   }
 
-  #replaySubs(subs: readonly SubscriptionSnapshot[], now: number): void {
+  #replaySubs({ at, firstSeq, subs }: Steps[typeof RECORD.snapshot], now: number): void {
     const before = new Map([...this.#announced, ...this.subs])
     this.#announced.clear()
     this.subs.clear()
     this.#ended.clear()
     for (const { name, settings, startSeq, settled, failed } of subs) {
       const sub = new Subscription(name, settings, startSeq, this)
+      // What is older was gone, though it may be in the journal yet.
+      sub.settled.addBelow(firstSeq)
       sub.settled.addRanges(settled)
       // Why a message is dead is told by a record of its own.
       for (const [seq, dead] of before.get(name)?.dead ?? [])
         if (!sub.settled.has(seq)) sub.dead.set(seq, dead)
       for (const [seq, attempts, dueAt] of failed) {
-        const due = this.now() + Math.max(0, dueAt - now)
+        const due = this.#monotonic(dueAt, at, now)
         sub.failed.set(seq, { attempts, due, failure: before.get(name)?.failed.get(seq)?.failure })
       }
       this.subs.set(name, sub)

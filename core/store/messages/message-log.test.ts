@@ -481,7 +481,7 @@ describe('the space of a message log', () => {
     }
     await log.publish([text('last')])
     await log.settle('idle', [])
-    await until(() => disk.records.reduce((sum, { record }) => sum + record.length, 0) < 20_000)
+    await until(() => [...disk.records.values()].reduce((sum, { length }) => sum + length, 0) < 20_000)
     assert.deepEqual(bench.errors, [])
     const again = await reopen()
     const { messages } = await again.browse({ subscription: 'q' })

@@ -219,6 +219,7 @@ export class MessageLog {
       await append([writeStep(RECORD.subscribe, { name, settings: complete, startSeq, skip })])
       this.#state.subscribe(name, complete, startSeq, skip)
     })
+    this.#trimKept()
     this.#arm()
   }
 
@@ -331,17 +332,25 @@ export class MessageLog {
     return taken.length
   }
 
-  /** Delivers dead letters, or settled messages that are still there, again. Resolves with how many. */
+  /**
+   * Delivers dead letters, or settled messages that are still there, again; not those that the filter keeps out.
+   * Resolves with how many.
+   */
   async revive(name: string, seqs: readonly number[]): Promise<number> {
     const sub = this.#sub(name)
-    const wanted = seqs.filter(
-      seq => this.#state.table.has(seq) && seq >= sub.startSeq && (sub.dead.has(seq) || sub.settled.has(seq)),
-    )
-    if (wanted.length === 0) return 0
-    await this.#writer.write(writeStep(RECORD.revive, { sub: name, seqs: wanted }), () => {
+    // Alone: a message that is let go meanwhile must not come back.
+    return this.#writer.exclusive(async append => {
+      const there = seqs.filter(
+        seq =>
+          this.#state.table.has(seq) && seq >= sub.startSeq && (sub.dead.has(seq) || sub.settled.has(seq)),
+      )
+      const messages = sub.settings.filter ? await this.#read(there) : undefined
+      const wanted = messages ? there.filter((_, i) => sub.matches(messages[i]!.headers)) : there
+      if (wanted.length === 0 || !this.#state.isCurrent(sub)) return 0
+      await append([writeStep(RECORD.revive, { sub: name, seqs: wanted })])
       for (const seq of wanted) this.#state.revive(sub, seq)
+      return wanted.length
     })
-    return wanted.length
   }
 
   /** Replaces the content and headers of a message that is not in a consumer's hands. */
@@ -646,6 +655,8 @@ export class MessageLog {
 
   /** What is kept for replay is let go by age and size. */
   #trimKept(): void {
+    // Nobody who writes alone may find others changing what there is.
+    if (this.#writer.isHeld) return
     const { keep } = this.#settings
     const { kept, table } = this.#state
     const oldestAt = this.#clock.now() - (keep?.ageMs ?? 0)
@@ -772,7 +783,9 @@ export class MessageLog {
   }
 
   #stateOf(sub: Subscription, seq: number): DeliveryState {
-    return this.#state.isNotDue(seq) && sub.owes(seq) ? 'delayed' : sub.stateOf(seq)
+    const state = sub.stateOf(seq)
+    // A clock that was put back before a restart may make one wait that was delivered before.
+    return state !== 'settled' && state !== 'dead' && this.#state.isNotDue(seq) ? 'delayed' : state
   }
 
   #existing(seq: number): number {

@@ -121,7 +121,8 @@ export interface Steps {
   [RECORD.unsubscribe]: { sub: string }
   [RECORD.seek]: { sub: string; seq: number; skip?: [number, number][] }
   [RECORD.settled]: { sub: string; ranges: [number, number][] }
-  [RECORD.snapshot]: { nextSeq: number; subs: SubscriptionSnapshot[] }
+  /** `at`: when it was made. `firstSeq`: no message before it is there. */
+  [RECORD.snapshot]: { at: number; firstSeq: number; nextSeq: number; subs: SubscriptionSnapshot[] }
 }
 
 type StepType = keyof Steps

@@ -66,24 +66,15 @@ export class SeqSet {
     this.#floor = Math.min(this.#floor, seq)
     const first = Math.floor(seq / CHUNK_BITS)
     for (const number of this.#chunks.keys()) if (number > first) this.#chunks.delete(number)
-    if (!this.#chunks.has(first)) return
-    for (let i = seq; i < (first + 1) * CHUNK_BITS; i++) this.delete(i)
-  }
-
-  /** Numbers from `from` to below `to` that are in the set, as pairs of first and last. */
-  ranges(from: number, to: number): [number, number][] {
-    const ranges: [number, number][] = []
-    let start = -1
-    for (let seq = from; seq < to; seq++) {
-      if (this.has(seq)) {
-        if (start === -1) start = seq
-      } else if (start !== -1) {
-        ranges.push([start, seq - 1])
-        start = -1
-      }
-    }
-    if (start !== -1) ranges.push([start, to - 1])
-    return ranges
+    const chunk = this.#chunks.get(first)
+    if (chunk === undefined) return
+    const words = chunk.words ?? new Uint32Array(CHUNK_WORDS).fill(0xffffffff)
+    const bit = seq % CHUNK_BITS
+    words[bit >>> 5]! &= (1 << (bit & 31)) - 1
+    words.fill(0, (bit >>> 5) + 1)
+    chunk.words = words
+    chunk.count = 0
+    for (let i = 0; i <= bit >>> 5; i++) chunk.count += bitsOf(words[i]!)
   }
 
   addRanges(ranges: readonly (readonly [number, number])[]): void {
@@ -95,4 +86,10 @@ export class SeqSet {
     this.#floor = seq
     for (let i = seq; i < floor; i++) this.add(i)
   }
+}
+
+function bitsOf(word: number): number {
+  let left = word - ((word >>> 1) & 0x55555555)
+  left = (left & 0x33333333) + ((left >>> 2) & 0x33333333)
+  return Math.imul((left + (left >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24
 }

@@ -10,6 +10,8 @@ export interface MessageSource {
   readonly lanes: readonly Lane[]
   has(seq: number): boolean
   keyOf(seq: number): string | undefined
+  /** Whether it is too early for anybody. */
+  isNotDue(seq: number): boolean
   priorityOf(seq: number): number
   /** A lease that was never given before, also not by a process that was killed. */
   newLease(): number
@@ -119,8 +121,8 @@ export class Subscription {
   /** Puts messages in line that the lanes do not give any more. */
   enqueue(seqs: Iterable<number>): void {
     for (const seq of seqs) {
-      // It may be gone since.
-      if (!this.#source.has(seq)) continue
+      // It may be gone since; and what is too early comes in its lane when it is time.
+      if (!this.#source.has(seq) || this.#source.isNotDue(seq)) continue
       this.#again[this.#source.priorityOf(seq)]!.push(seq)
       this.#againCount++
     }
@@ -309,7 +311,8 @@ export class Subscription {
     const leased = this.#leases.size + this.#settling.size
     const now = this.#source.now()
     let delayed = notDue
-    for (const [seq, { due }] of this.failed) if (due > now && this.owes(seq)) delayed++
+    for (const [seq, { due }] of this.failed)
+      if (due > now && this.owes(seq) && !this.#source.isNotDue(seq)) delayed++
     const dead = this.dead.size
     return { ready: Math.max(0, this.owed - leased - delayed - dead), leased, delayed, dead }
   }

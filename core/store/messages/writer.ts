@@ -105,6 +105,11 @@ export class Writer {
     }
   }
 
+  /** Whether somebody writes alone. */
+  get isHeld(): boolean {
+    return this.#held
+  }
+
   /** Resolves when everything that was begun has been written or refused. */
   async idle(): Promise<void> {
     for (;;) {
