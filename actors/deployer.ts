@@ -19,8 +19,8 @@ export interface DeployTarget {
   /** The workers that take messages now. */
   workers(): DeployWorker[]
   /**
-   * Replaces all workers by fresh ones that must load these files (`services/a.ts`, `routes/b.yaml`), without losing a message. Rejects, and leaves the
-   * old ones, when a fresh one cannot.
+   * Replaces all workers by fresh ones that must load these files (`services/a.ts`, `routes/b.yaml`), without losing a
+   * message. Rejects, and leaves the old ones, when a fresh one cannot.
    */
   roll(files: string[]): Promise<void>
 }

@@ -48,7 +48,7 @@ export class RunningRoutes {
 
 /** Where the actor of a node is that counts tokens and sweeps. */
 export function routesAddress(node: string): string {
-  return `routes/${node}`
+  return `system/routes/${node}`
 }
 
 export function routeUnits(
