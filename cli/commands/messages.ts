@@ -42,16 +42,18 @@ export function register(program: Command): void {
     .option('--after <id>', 'go on behind this one')
     .option('--json', 'for programs')
     .action(messages)
-  withNode(command.command('replay'))
+  const again = withNode(command.command('replay'))
     .description('send a recorded message again to where it went')
     .argument('<id>', 'id of the recorded step')
     .option('--timeout <ms>', 'how long to wait for it, in milliseconds', wholeNumber, 30_000)
     .option('--json', 'for programs')
     .action(replay)
-  withNode(command.command('body'))
+  const shown = withNode(command.command('body'))
     .description('show the body of a recorded step; that is recorded as an act')
     .argument('<id>', 'id of the recorded step')
     .action(body)
+  examples(again, 'signalbox messages replay 1-2s-0')
+  examples(shown, 'signalbox messages body 1-2s-0')
   examples(
     command,
     'signalbox messages --since 10m --outcome error',
