@@ -7,7 +7,8 @@
  */
 import { type Static, Type } from 'signalbox'
 
-const Decimal = Type.String({ pattern: '^-?(0|[1-9][0-9]*)(\\.[0-9]*[1-9])?$', maxLength: 40 })
+/** A decimal number in its shortest form. */
+export const Decimal = Type.String({ pattern: '^-?(0|[1-9][0-9]*)(\\.[0-9]*[1-9])?$', maxLength: 40 })
 const Day = Type.String({ format: 'date' })
 const Text = Type.String({ minLength: 1 })
 const Currency = Type.String({ pattern: '^[A-Z]{3}$' })
@@ -89,6 +90,23 @@ export const Invoice = Type.Object({
 })
 
 export type Invoice = Static<typeof Invoice>
+
+/** What a euro costs in a currency. */
+export const Rate = Type.Object({
+  currency: Currency,
+  perEuro: Decimal,
+  date: Day,
+  /** Whether the table of rates was in memory. */
+  cached: Type.Boolean(),
+})
+
+/** An invoice on its way through the hub: with what is to be paid in euros, and the rate it was computed by. */
+export const RatedInvoice = Type.Object({
+  ...Invoice.properties,
+  euro: Type.Object({ payable: Decimal, rate: Rate }),
+})
+
+export type RatedInvoice = Static<typeof RatedInvoice>
 
 /** A rule that an invoice breaks. */
 export const Finding = Type.Object({
