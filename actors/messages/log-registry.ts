@@ -1,6 +1,7 @@
 /** The queues and topics of a node, in its keeper: opened, changed and removed while it runs. */
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Timer } from '../../core/clock.ts'
 import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
 import { nearest } from '../../core/schema.ts'
 import type { Journal } from '../../core/store/journal.ts'
@@ -31,6 +32,9 @@ interface Running {
   access: LogAccess
 }
 
+/** Pause before something that did not open is tried again. */
+const RETRY_MS = 1_000
+
 export class LogRegistry {
   readonly #worker: WorkerContext
   readonly #folder: string
@@ -38,6 +42,9 @@ export class LogRegistry {
   readonly #running = new Map<string, Running>()
   /** Logs that could not be opened, and why. */
   readonly #failed = new Map<string, SignalboxError>()
+  /** What is tried again, by what it is for. */
+  readonly #retries = new Map<string, Timer>()
+  #closed = false
 
   constructor(worker: WorkerContext, folder: string, open: OpenJournal) {
     this.#worker = worker
@@ -45,21 +52,31 @@ export class LogRegistry {
     this.#open = open
   }
 
-  async putQueue({ name, options }: LogConfig<QueueResource>): Promise<void> {
-    const { log } = await this.#put('queue', name, limitsOf(options), options)
-    await log.subscribe(QUEUE_SUBSCRIPTION, subscriptionOf(options), { at: 'beginning' })
+  /** Opens a queue, or changes it. One that the disk keeps from being opened is tried again until it is. */
+  putQueue({ name, options }: LogConfig<QueueResource>): Promise<void> {
+    return this.#persist(logAddress('queue', name), async () => {
+      const { log } = await this.#put('queue', name, limitsOf(options), options)
+      await log.subscribe(QUEUE_SUBSCRIPTION, subscriptionOf(options), { at: 'beginning' })
+    })
   }
 
-  async putTopic({ name, options }: LogConfig<TopicResource>): Promise<void> {
-    await this.#put('topic', name, { ...limitsOf(options), keep: options.keep }, options)
+  /** Opens a topic, or changes it. One that the disk keeps from being opened is tried again until it is. */
+  putTopic({ name, options }: LogConfig<TopicResource>): Promise<void> {
+    return this.#persist(logAddress('topic', name), async () => {
+      await this.#put('topic', name, { ...limitsOf(options), keep: options.keep }, options)
+    })
   }
 
-  async putSubscription({ name, options }: LogConfig<SubscriptionResource>): Promise<void> {
+  /** Begins a subscription, or changes it; when its topic does not open, as soon as it does. */
+  putSubscription({ name, options }: LogConfig<SubscriptionResource>): Promise<void> {
     const { topic, start } = options
-    await this.log('topic', topic).subscribe(name, subscriptionOf(options), start)
+    return this.#persist(subscriptionKey(topic, name), () =>
+      this.log('topic', topic).subscribe(name, subscriptionOf(options), start),
+    )
   }
 
   async removeSubscription({ name, topic }: { name: string; topic: string }): Promise<void> {
+    this.#forgetRetry(subscriptionKey(topic, name))
     const running = this.#running.get(logAddress('topic', topic))
     if (running?.log.subscriptions().some(sub => sub.name === name)) await running.log.unsubscribe(name)
   }
@@ -73,6 +90,7 @@ export class LogRegistry {
       const message = `${address} holds ${messages} messages; purge it before you remove it`
       throw new SignalboxError('SIGNALBOX_LOG_NOT_EMPTY', message, { details: { address, messages } })
     }
+    this.#forgetRetry(address)
     this.#running.delete(address)
     this.#failed.delete(address)
     if (running) {
@@ -126,7 +144,38 @@ export class LogRegistry {
   }
 
   async close(): Promise<void> {
+    for (const key of [...this.#retries.keys()]) this.#forgetRetry(key)
+    this.#closed = true
     await Promise.all(this.list().map(({ log }) => log.close()))
+  }
+
+  /** Does it, and when it fails by something that may pass, again until it succeeds. Rejects with the first failure. */
+  async #persist(key: string, work: () => Promise<void>): Promise<void> {
+    this.#forgetRetry(key)
+    try {
+      await work()
+    } catch (thrown) {
+      if (mayPass(toSignalboxError(thrown, 'SIGNALBOX_STORE_UNAVAILABLE'))) this.#retry(key, work)
+      throw thrown
+    }
+  }
+
+  #retry(key: string, work: () => Promise<void>): void {
+    if (this.#closed) return
+    const { log, system } = this.#worker
+    const timer = system.clock.after(RETRY_MS, () => {
+      this.#persist(key, work).then(
+        () => log.info({ address: key }, 'serves again'),
+        // It was reported when it failed first, and every list of queues says why.
+        error => log.debug({ address: key, err: error }, 'still not opened'),
+      )
+    })
+    this.#retries.set(key, timer)
+  }
+
+  #forgetRetry(key: string): void {
+    this.#retries.get(key)?.cancel()
+    this.#retries.delete(key)
   }
 
   async #put(
@@ -163,7 +212,11 @@ export class LogRegistry {
 
   async #openLog(kind: LogKind, name: string, settings: Partial<LogSettings>): Promise<MessageLog> {
     const folder = this.#folderOf(kind, name)
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await mkdir(folder, { recursive: true, mode: 0o700 }).catch(error => {
+      throw new SignalboxError('SIGNALBOX_STORE_UNAVAILABLE', `${folder} cannot be made: ${error.message}`, {
+        cause: error,
+      })
+    })
     const { log: logger, system } = this.#worker
     const journal = await this.#open(folder)
     try {
@@ -188,6 +241,20 @@ export class LogRegistry {
     }
     return join(this.#folder, `${kind}s`, name)
   }
+}
+
+function subscriptionKey(topic: string, name: string): string {
+  return `subscription/${topic}/${name}`
+}
+
+/** Whether it may be gone without somebody changing what is configured or stored. */
+function mayPass({ code }: SignalboxError): boolean {
+  return (
+    code === 'SIGNALBOX_STORE_UNAVAILABLE' ||
+    code === 'SIGNALBOX_STORE_FULL' ||
+    code === 'SIGNALBOX_STORE_LOCKED' ||
+    code === 'SIGNALBOX_OVERLOADED'
+  )
 }
 
 function limitsOf(options: QueueResource | TopicResource): Partial<LogSettings> {

@@ -26,7 +26,13 @@ export type Head = readonly [number, number]
  * pointer of what cannot be stored.
  */
 export function packValue(value: unknown): Buffer {
-  const body = packr.pack(plain(value, '', 0))
+  let kept: unknown
+  try {
+    kept = plain(value, 0)
+  } catch (error) {
+    throw refusal(error)
+  }
+  const body = packr.pack(kept)
   if (body.length > MAX_VALUE_BYTES)
     throw refused(`a value of ${body.length} bytes is over ${MAX_VALUE_BYTES}`)
   // The packer goes on to use the memory behind its result.
@@ -71,30 +77,67 @@ export function damaged(what: string, cause?: unknown): SignalboxError {
   )
 }
 
-/** A copy that MessagePack gives back as it is. */
-function plain(value: unknown, pointer: string, depth: number): unknown {
-  if (value === null || typeof value === 'boolean' || typeof value === 'number') return value
-  if (typeof value === 'string') {
-    if (value.isWellFormed()) return value
-    throw unstorable('text that is not well-formed Unicode', pointer)
+/** What MessagePack gives back as it is: the value itself, or a copy where something has to be left out. */
+function plain(value: unknown, depth: number): unknown {
+  switch (typeof value) {
+    case 'string':
+      if (value.isWellFormed()) return value
+      throw new Unstorable('text that is not well-formed Unicode')
+    case 'number':
+    case 'boolean':
+      return value
+    case 'object':
+      return value === null ? null : plainObject(value, depth)
+    default:
+      throw new Unstorable(`a ${typeof value}`)
   }
-  if (typeof value !== 'object') throw unstorable(`a ${typeof value}`, pointer)
-  if (depth >= MAX_DEPTH) throw unstorable(`more than ${MAX_DEPTH} levels of nesting`, pointer)
+}
+
+function plainObject(value: object, depth: number): unknown {
+  if (depth >= MAX_DEPTH) throw new Unstorable(`more than ${MAX_DEPTH} levels of nesting`)
   if (value instanceof Uint8Array) return value
-  if (Array.isArray(value)) return value.map((item, index) => plain(item, `${pointer}/${index}`, depth + 1))
+  if (Array.isArray(value)) return plainArray(value, depth)
   const prototype: unknown = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) {
-    throw unstorable(`a ${value.constructor?.name ?? 'special object'}`, pointer)
+    throw new Unstorable(`a ${value.constructor?.name ?? 'special object'}`)
   }
   const copy: Record<string, unknown> = {}
-  for (const [name, inner] of Object.entries(value)) {
-    const at = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
-    if (name === '__proto__' || !name.isWellFormed()) throw unstorable(`the name ${JSON.stringify(name)}`, at)
-    if (inner !== undefined) copy[name] = plain(inner, at, depth + 1)
+  for (const name of Object.keys(value)) {
+    const inner = (value as Record<string, unknown>)[name]
+    try {
+      if (name === '__proto__' || !name.isWellFormed()) {
+        throw new Unstorable(`the name ${JSON.stringify(name)}`)
+      }
+      if (inner !== undefined) copy[name] = plain(inner, depth + 1)
+    } catch (error) {
+      throw within(name, error)
+    }
   }
   return copy
 }
 
-function unstorable(what: string, pointer: string): SignalboxError {
-  return refused(`${what} cannot be stored, at ${pointer || '(all)'}`)
+function plainArray(value: readonly unknown[], depth: number): unknown[] {
+  return Array.from(value, (item, index) => {
+    try {
+      return plain(item, depth + 1)
+    } catch (error) {
+      throw within(String(index), error)
+    }
+  })
+}
+
+/** What cannot be stored; where it is becomes known on the way out, so that a value that can costs nothing for it. */
+class Unstorable extends Error {
+  readonly path: string[] = []
+}
+
+function within(name: string, error: unknown): unknown {
+  if (error instanceof Unstorable) error.path.unshift(name)
+  return error
+}
+
+function refusal(error: unknown): unknown {
+  if (!(error instanceof Unstorable)) return error
+  const pointer = error.path.map(name => `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`).join('')
+  return refused(`${error.message} cannot be stored, at ${pointer || '(all)'}`)
 }
