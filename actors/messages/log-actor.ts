@@ -163,6 +163,8 @@ class Takers {
       if (envelope.cancelled) return this.#giveBack(subscription, taken)
       if (taken.length > 0 || waitMs <= 0) return taken.map(delivered)
     }
+    // Throws when the subscription has ended meanwhile.
+    this.#log.onReady(subscription, () => this.#serve(subscription))
     const done = Promise.withResolvers<DeliveredMessage[]>()
     const timer = this.#clock.after(Math.min(waitMs, MAX_WAIT_MS), () => {
       this.#leave(subscription, waiting)
@@ -172,7 +174,6 @@ class Takers {
     const line = this.#waiting.get(subscription) ?? []
     line.push(waiting)
     this.#waiting.set(subscription, line)
-    this.#log.onReady(subscription, () => this.#serve(subscription))
     envelope.signal.addEventListener('abort', () => {
       this.#leave(subscription, waiting)
       done.resolve([])

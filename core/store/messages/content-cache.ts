@@ -3,6 +3,8 @@ export class ContentCache {
   readonly #records = new Map<number, Buffer>()
   readonly #maxBytes: number
   #bytes = 0
+  /** Goes on where it was: a new one would pass by everything that has been deleted. */
+  #oldest: Iterator<number> | undefined
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes
@@ -15,12 +17,14 @@ export class ContentCache {
   put(seq: number, record: Buffer): void {
     // One big message must not drive all others out.
     if (record.length * 4 > this.#maxBytes) return
+    this.delete(seq)
     this.#records.set(seq, record)
     this.#bytes += record.length
-    if (this.#bytes <= this.#maxBytes) return
-    for (const oldest of this.#records.keys()) {
-      this.delete(oldest)
-      if (this.#bytes <= this.#maxBytes) return
+    while (this.#bytes > this.#maxBytes) {
+      this.#oldest ??= this.#records.keys()
+      const { value, done } = this.#oldest.next()
+      if (done) this.#oldest = undefined
+      else this.delete(value)
     }
   }
 

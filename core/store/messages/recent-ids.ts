@@ -1,6 +1,7 @@
 /** Ids of recent messages, by which duplicates are known. */
 
 interface Entry {
+  id: string
   seq: number
   /** Monotonic milliseconds. */
   at: number
@@ -16,8 +17,10 @@ export interface Window {
 }
 
 export class RecentIds {
-  /** In the order of arrival. */
   readonly #entries = new Map<string, Entry>()
+  /** In the order of arrival; those that are forgotten before their time stay in until it is their turn. */
+  #order: Entry[] = []
+  #head = 0
 
   /** `now` is monotonic, so that a clock that is set neither shortens nor lengthens the window. */
   find(id: string, now: number, { dedupWindowMs }: Window): Entry | undefined {
@@ -29,9 +32,9 @@ export class RecentIds {
   add(id: string, seq: number, at: number, where: number | Promise<void>): void {
     const position = typeof where === 'number' ? where : undefined
     const durable = typeof where === 'number' ? undefined : where
-    const entry: Entry = { seq, at, position, durable }
-    this.#entries.delete(id)
+    const entry: Entry = { id, seq, at, position, durable }
     this.#entries.set(id, entry)
+    this.#order.push(entry)
     durable?.then(
       () => {
         entry.durable = undefined
@@ -54,9 +57,9 @@ export class RecentIds {
 
   /** Forgets what is over, or too many. */
   trim(now: number, { dedupWindowMs, dedupMaxIds }: Window): void {
-    for (const [id, { at }] of this.#entries) {
-      if (now - at < dedupWindowMs && this.#entries.size <= dedupMaxIds) return
-      this.#entries.delete(id)
+    for (let oldest = this.#oldest; oldest !== undefined; oldest = this.#oldest) {
+      if (now - oldest.at < dedupWindowMs && this.#entries.size <= dedupMaxIds) return
+      this.#entries.delete(oldest.id)
     }
   }
 
@@ -71,7 +74,15 @@ export class RecentIds {
   }
 
   get #oldest(): Entry | undefined {
-    for (const entry of this.#entries.values()) return entry
+    while (this.#head < this.#order.length) {
+      const entry = this.#order[this.#head]!
+      if (this.#entries.get(entry.id) === entry) return entry
+      this.#head++
+      if (this.#head > 1_024 && this.#head * 2 > this.#order.length) {
+        this.#order = this.#order.slice(this.#head)
+        this.#head = 0
+      }
+    }
     return undefined
   }
 }
