@@ -3,6 +3,7 @@ import { Ajv, type ErrorObject } from 'ajv'
 import addFormatsModule from 'ajv-formats'
 import type { TSchema } from 'typebox'
 import { type ErrorCode, SignalboxError } from './errors.ts'
+import { formatTest, watched, watchedRegExp } from './message/validate/watched.ts'
 
 export { type Static, type TSchema, Type } from 'typebox'
 
@@ -22,7 +23,19 @@ const FORMATS = { default: addFormatsModule } as unknown as {
 }
 const addFormats = FORMATS.default.default ?? FORMATS.default
 
-const checking = withFormats(new Ajv({ allErrors: true, strict: false, useDefaults: false, verbose: true }))
+const checking = withFormats(
+  new Ajv({
+    allErrors: true,
+    strict: false,
+    useDefaults: false,
+    verbose: true,
+    code: { regExp: watchedRegExp },
+  }),
+)
+for (const [name, format] of Object.entries(checking.formats)) {
+  const test = formatTest(format)
+  if (test !== undefined) checking.addFormat(name, { type: 'string', validate: watched(test, 'polynomial') })
+}
 const filling = withFormats(
   new Ajv({
     allErrors: true,
@@ -36,7 +49,10 @@ const filling = withFormats(
   }),
 )
 
-/** Compiles a schema. Do it at deployment, never for each message. Throws when the schema itself is wrong. */
+/**
+ * Compiles a schema. Do it at deployment, never for each message. Throws when the schema itself is wrong. The validator
+ * throws SIGNALBOX_FORMAT_LIMIT for a text that one `pattern` or `format` takes longer than 100 ms to match.
+ */
 export function compileSchema(schema: TSchema): Validator {
   const validate = checking.compile(schema)
   return value => (validate(value) ? undefined : violationsOf(validate.errors))

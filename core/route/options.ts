@@ -308,7 +308,7 @@ export const STEP_OPTIONS = {
   circuit: object({
     steps: Steps('What is protected.'),
     failures: opt(Count('It opens after so many failures one after the other.', { default: 5 })),
-    openMs: opt(Ms('It stays open for so long; then one message is a probe.', { default: 10_000 })),
+    openMs: opt(Ms('It stays open for so long; then one message is a probe.', { default: 5_000 })),
     fallback: opt(Steps('What happens instead while it is open. Default: SIGNALBOX_CIRCUIT_OPEN.')),
     unless: opt(
       Type.Array(Name('Code of an error.'), {

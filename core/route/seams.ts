@@ -8,6 +8,7 @@ import { loadMapping } from '../message/map/load.ts'
 import { declaredRules } from '../message/validate/declared-rules.ts'
 import { validator } from '../message/validate/validator.ts'
 import type { Validator } from '../message/validate/violation.ts'
+import { readYaml } from './yaml.ts'
 
 type Bindings = Readonly<Record<string, unknown>>
 
@@ -53,8 +54,7 @@ async function loadValidator(folder: string, name: string): Promise<Validator> {
 
 async function loadRules(file: string): Promise<Validator> {
   if ((await stat(file)).size > MAX_RULES_BYTES) throw invalid(`${file} is larger than 4 MiB`)
-  const { parse } = await import('yaml')
-  const definitions: unknown = parse(await readFile(file, 'utf8'), { maxAliasCount: 100 })
+  const { data: definitions } = await readYaml(await readFile(file, 'utf8'), file)
   const expressions = new Map<string, Evaluator>()
   for (const text of expressionsIn(definitions))
     expressions.set(text, await compileJsonata(text, { name: file }))

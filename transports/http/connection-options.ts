@@ -140,10 +140,10 @@ export const connectionOptions = Type.Object(
         }),
         minimumRequests: Type.Integer({
           minimum: 1,
-          default: 20,
+          default: 10,
           description: 'Requests within the sampling time below which it never opens.',
         }),
-        samplingMs: milliseconds(10_000, 'Time over which requests are counted, in milliseconds.', 1_000),
+        samplingMs: milliseconds(5_000, 'Time over which requests are counted, in milliseconds.', 1_000),
         halfOpenAfterMs: milliseconds(
           5_000,
           'Pause before one request probes the server, in milliseconds.',

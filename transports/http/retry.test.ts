@@ -57,8 +57,13 @@ test('Retry-After is waited for, as seconds or as a date', () => {
   assert.equal(retryAfterMs(undefined, now), undefined)
   const busy = failed('SIGNALBOX_HTTP_STATUS', { status: 503 }, 2_000)
   assert.equal(
-    retryDelayMs(busy, 1, GET, OPTIONS, () => 1),
+    retryDelayMs(busy, 1, GET, OPTIONS, () => 0),
     2_000,
+  )
+  // Not all whom it told the same come at once.
+  assert.equal(
+    retryDelayMs(busy, 1, GET, OPTIONS, () => 1),
+    3_000,
   )
 })
 

@@ -15,7 +15,8 @@ export interface Repeatable {
 
 /**
  * How long to pause before the next try, in milliseconds, or undefined when there is none. `attempt` counts the
- * tries made, from 1. Full jitter: uniform between 0 and a ceiling that doubles; never before Retry-After.
+ * tries made, from 1. Full jitter: uniform between 0 and a ceiling that doubles. After Retry-After, and then by up to half
+ * of it later: not all whom it told the same may come at once.
  */
 export function retryDelayMs(
   failure: SignalboxError,
@@ -28,7 +29,8 @@ export function retryDelayMs(
   const neverSent = failure.details?.sent === false
   if (!neverSent && !options.allMethods && !IDEMPOTENT.has(request.method)) return undefined
   const ceiling = Math.min(options.maxDelayMs, options.minDelayMs * 2 ** (attempt - 1))
-  return Math.max(random() * ceiling, failure.retryAfterMs ?? 0)
+  const notBeforeMs = failure.retryAfterMs ?? 0
+  return notBeforeMs + random() * Math.max(ceiling, notBeforeMs / 2)
 }
 
 function isTemporary(failure: SignalboxError, options: ConnectionOptions['retry']): boolean {

@@ -47,6 +47,27 @@ export function boundNames(node: Node, found: Set<string> = new Set()): Set<stri
   return found
 }
 
+/**
+ * Where `$eval` is used in any other way than with a text that stands in the expression, or undefined: a text that comes
+ * from the data would be run as code. An inner `$eval` is refused whatever it is given.
+ */
+export function evalOfData(node: Node, isPiped = false): number | undefined {
+  const { type, procedure, position = 0 } = node
+  if (type === 'variable' && node.value === 'eval') return position
+  if (type === 'bind' && (node.lhs as Node).value === 'eval') return position
+  const isCall = type === 'function' && procedure?.type === 'variable' && procedure.value === 'eval'
+  if (isCall) {
+    const [code] = node.arguments ?? []
+    if (isPiped || code?.type !== 'string' || String(code.value).includes('eval')) return position
+  }
+  for (const child of childrenOf(node)) {
+    if (isCall && child === procedure) continue
+    const found = evalOfData(child, type === 'apply' && child === node.rhs)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
 function childrenOf(node: Node): Node[] {
   const children: Node[] = []
   for (const value of Object.values(node)) collect(value, children)

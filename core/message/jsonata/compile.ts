@@ -3,10 +3,11 @@
  * jsonata package, some hundred times slower.
  */
 import { SignalboxError } from '../../errors.ts'
-import type { Node } from './ast.ts'
+import { evalOfData, type Node } from './ast.ts'
 import { MAX_ITEMS } from './budget.ts'
 import type { Compiled, Program } from './compiler.ts'
 import type { NativeDefinition } from './functions.ts'
+import type { WatchedRegExp } from './matching.ts'
 
 const DEFAULT_TIMEOUT_MS = 5_000
 const MAX_DEPTH = 2_000
@@ -39,10 +40,20 @@ export interface CompiledJsonata {
 export async function compileJsonata(text: string, options: JsonataOptions = {}): Promise<CompiledJsonata> {
   const { name = 'jsonata', timeoutMs = DEFAULT_TIMEOUT_MS } = options
   if (text.length > MAX_LENGTH) throw invalid(name, `it is longer than ${MAX_LENGTH} characters`, text, 0)
-  const { jsonata, compile } = await loadPackage()
-  const limits = { timeout: timeoutMs, stack: MAX_DEPTH, sequence: MAX_ITEMS }
+  const { jsonata, compile, WatchedRegExp } = await loadPackage()
+  const limits = {
+    timeout: timeoutMs,
+    stack: MAX_DEPTH,
+    sequence: MAX_ITEMS,
+    RegexEngine: WatchedRegExp as never,
+  }
   const parsed = parse(() => jsonata(text, limits), name, text)
-  const { program, reason } = compile(parsed.ast() as unknown as Node)
+  const ast = parsed.ast() as unknown as Node
+  const hidden = evalOfData(ast)
+  if (hidden !== undefined) {
+    throw invalid(name, '$eval takes nothing but a text in quotes: data is no code', text, hidden)
+  }
+  const { program, reason } = compile(ast)
   if (program !== undefined) return { compiled: true, reason, run: runner(program, name, timeoutMs) }
   return {
     compiled: false,
@@ -133,6 +144,7 @@ function failure(
 interface Package {
   jsonata: typeof import('jsonata')
   compile: (ast: Node) => Compiled
+  WatchedRegExp: typeof WatchedRegExp
 }
 
 let loaded: Promise<Package> | undefined
@@ -146,9 +158,10 @@ function loadPackage(): Promise<Package> {
 async function load(): Promise<Package> {
   const { default: jsonata } = await import('jsonata')
   const { createCompiler } = await import('./compiler.ts')
+  const { WatchedRegExp } = await import('./matching.ts')
   const list = NAMES.map(name => `${JSON.stringify(name)}: $${name}`).join(', ')
   const definitions: Record<string, NativeDefinition> = await jsonata(`{ ${list} }`).evaluate({})
-  return { jsonata, compile: createCompiler(definitions) }
+  return { jsonata, compile: createCompiler(definitions), WatchedRegExp }
 }
 
 /** The library of JSONata 2; `$eval` is not there, it needs the package itself. */

@@ -1,5 +1,7 @@
 /** Functions that take a regular expression or a function that matches, and regular expressions as values. */
-import { createContext, Script } from 'node:vm'
+import { patternCost } from '../validate/pattern-cost.ts'
+import { TimeUp, timeBoxed } from '../validate/time-box.ts'
+import { MAX_MATCH_MS } from '../validate/watched.ts'
 import { checkLength, MAX_TEXT, remainingMs, spend } from './budget.ts'
 import { invoke } from './call.ts'
 import { JsonataError } from './error.ts'
@@ -18,15 +20,27 @@ interface Match {
 const MAY_EXPLODE = /[+*}|][^)]*\)+[+*{?]|\([^)]*[+*|][^)]*\)+[+*{]|\\[1-9]|[+*][^)]*[+*]/
 /** Shorter texts are matched soon, whatever the expression. */
 const SHORT_TEXT = 20
+/** Shorter ones are when the time grows with the square of the length, at most. */
+const SQUARE_TEXT = 8_192
+const REPETITION = /[+*]|\{\d+,\}/g
+const ENDS_REPEATING = /(?:[+*]|\{\d+,\})\??$/
 
-const BOX = createContext(Object.create(null) as { pattern?: RegExp; text?: string })
-const EXEC = new Script('pattern.exec(text)')
+/** Longest text that is matched without a time limit. */
+function unwatchedLength(source: string): number {
+  const cost = patternCost(source)
+  if (MAY_EXPLODE.test(source) || cost === 'unknown') return SHORT_TEXT
+  const repetitions = source.match(REPETITION)?.length ?? 0
+  // What begins to repeat at a place and has nothing after it does not go back.
+  if (cost === 'linear' || (repetitions === 1 && ENDS_REPEATING.test(source) && !source.includes('|'))) {
+    return Number.POSITIVE_INFINITY
+  }
+  return repetitions <= 1 ? SQUARE_TEXT : SHORT_TEXT
+}
 
 /** A regular expression as the function that JSONata makes of it. */
 export function matcher(pattern: RegExp): Callable {
-  const mayExplode = MAY_EXPLODE.test(pattern.source)
-  const exec = (at: RegExp, text: string) =>
-    mayExplode && text.length > SHORT_TEXT ? execWithin(at, text) : at.exec(text)
+  const most = unwatchedLength(pattern.source)
+  const exec = (at: RegExp, text: string) => (text.length > most ? execWithin(at, text) : at.exec(text))
   const from = (text: string, at: RegExp, index: number): Match | undefined => {
     spend(1)
     at.lastIndex = index
@@ -54,16 +68,24 @@ export function matcher(pattern: RegExp): Callable {
   return made
 }
 
-/** Stopped when the time of the run is up. */
+/** Stopped when the time of the run is up, or that of one match. */
 function execWithin(pattern: RegExp, text: string): RegExpExecArray | null {
-  Object.assign(BOX, { pattern, text })
+  const { lastIndex } = pattern
   try {
-    return EXEC.runInContext(BOX, { timeout: Math.min(remainingMs(), 2 ** 31 - 1) }) as RegExpExecArray | null
+    return timeBoxed(Math.min(remainingMs(), MAX_MATCH_MS), () => {
+      pattern.lastIndex = lastIndex
+      return RegExp.prototype.exec.call(pattern, text)
+    })
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw new JsonataError('D1012')
+    if (error instanceof TimeUp) throw new JsonataError('D1012')
     throw error
-  } finally {
-    Object.assign(BOX, { pattern: undefined, text: undefined })
+  }
+}
+
+/** What the package makes its regular expressions of: they are stopped as those of compiled expressions are. */
+export class WatchedRegExp extends RegExp {
+  override exec(text: string): RegExpExecArray | null {
+    return text.length > unwatchedLength(this.source) ? execWithin(this, text) : super.exec(text)
   }
 }
 

@@ -77,7 +77,12 @@ export async function parseMapping(text: string, name: string): Promise<[Mapping
   // Most workers have no use for it.
   const { isNode, LineCounter, parseDocument } = await import('yaml')
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true })
+  const tooMuch = (cause: unknown) =>
+    new SignalboxError('SIGNALBOX_MAPPING_INVALID', `${name}: ${(cause as Error).message}`, { cause })
+  const document = attempt(
+    () => parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true }),
+    tooMuch,
+  )
   const problem = document.errors[0]
   if (problem !== undefined) {
     const { line, col: column } = lines.linePos(problem.pos[0])
@@ -95,7 +100,17 @@ export async function parseMapping(text: string, name: string): Promise<[Mapping
     }
     return { line: 1, column: 1 }
   }
-  return [document.toJS({ maxAliasCount: MAX_ALIASES }) as MappingDefinition, { name, locate }]
+  const definition: unknown = attempt(() => document.toJS({ maxAliasCount: MAX_ALIASES }), tooMuch)
+  return [definition as MappingDefinition, { name, locate }]
+}
+
+/** The package throws for an alias of nothing, for too many of them, and for a depth that the stack does not hold. */
+function attempt<T>(work: () => T, failed: (cause: unknown) => SignalboxError): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw failed(cause)
+  }
 }
 
 function declared(

@@ -10,6 +10,7 @@ import { type PatternCost, patternCost } from './pattern-cost.ts'
 import { SchemaFolder, unusable } from './schema-files.ts'
 import { timeBoxed } from './time-box.ts'
 import { MAX_VIOLATIONS, shown, type Validator, type Violation } from './violation.ts'
+import { formatTest, UNWATCHED } from './watched.ts'
 
 export type JsonSchemaDraft = '07' | '2019-09' | '2020-12'
 
@@ -18,7 +19,7 @@ export interface JsonSchemaLimits {
   draft?: JsonSchemaDraft
   /** Values in a message, at any depth. Default 100,000. */
   maxValues?: number
-  /** How long a check that may take long is let run, in milliseconds. Default 250. */
+  /** How long a check that may take long is let run, in milliseconds. Default 100. */
   timeLimitMs?: number
 }
 
@@ -36,10 +37,8 @@ const DRAFTS: Readonly<Record<JsonSchemaDraft, { uri: string; module: string }>>
 const BASE = 'signalbox-schema:///'
 const MAX_CACHED = 256
 const DEFAULT_MAX_VALUES = 100_000
-const DEFAULT_TIME_LIMIT_MS = 250
+const DEFAULT_TIME_LIMIT_MS = 100
 
-/** Texts up to this length are matched without a time limit. */
-const UNWATCHED: Readonly<Record<PatternCost, number>> = { linear: 100_000, polynomial: 200, unknown: -1 }
 /** Keywords that can make a check take much longer than the message is long. */
 const COSTLY = new Set(['uniqueItems', '$dynamicRef', '$recursiveRef'])
 const BRANCHING = new Set(['anyOf', 'oneOf', 'not', 'if', 'contains'])
@@ -261,15 +260,6 @@ function limited(test: (text: string) => boolean, cost: PatternCost): (text: str
     if (text.length > UNWATCHED[cost] && !watched) throw new NeedsTimeLimit()
     return test(text)
   }
-}
-
-/** The check of a format of texts; those of numbers are cheap. */
-function formatTest(format: unknown): ((text: string) => boolean) | undefined {
-  if (format instanceof RegExp) return text => format.test(text)
-  if (typeof format === 'function') return format as (text: string) => boolean
-  if (typeof format !== 'object' || format === null) return undefined
-  const { type, validate } = format as { type?: string; validate?: unknown }
-  return type === 'number' ? undefined : formatTest(validate)
 }
 
 function isCostly(schema: AnySchemaObject): boolean {

@@ -3,6 +3,14 @@ import { toSignalboxError } from '../../errors.ts'
 import { type Compiler, isPromise, pause } from '../compiling.ts'
 import type { Exchange } from '../exchange.ts'
 
+/**
+ * A server that says when to come again is asked no sooner; and not by all at once, whom it told the same. `chance`
+ * is in [0, 1).
+ */
+function laterMs(notBeforeMs: number, mostMs: number, chance: number): number {
+  return notBeforeMs + chance * Math.max(mostMs, notBeforeMs / 2)
+}
+
 export const retry: Compiler<'retry'> = async c => {
   const run = await c.steps(c.options.steps)
   const { attempts, minMs, maxMs, factor, budgetMs, on, unless = [] } = c.options
@@ -15,8 +23,7 @@ export const retry: Compiler<'retry'> = async c => {
         unless.includes(error.code) || (on === 'retryable' && !error.retryable) || x.signal.aborted
       if (hopeless || attempt >= attempts!) throw failure
       const mostMs = Math.min(maxMs!, minMs! * factor! ** (attempt - 1))
-      // A server that says when to come again is asked no sooner.
-      const pauseMs = Math.max(random() * mostMs, error.retryAfterMs ?? 0)
+      const pauseMs = laterMs(error.retryAfterMs ?? 0, mostMs, random())
       if (clock.monotonic() - startedAt + pauseMs > budgetMs!) throw failure
       await pause(clock, pauseMs, x.signal)
       const copy = x.copy()
