@@ -1,7 +1,7 @@
 /** From the start of the process to the first answered request, beside a process with nothing but node:http. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -70,13 +70,16 @@ function rows(figures: Map<string, Figures[]>): BenchRow[] {
     })
 }
 
-/** The same project on a free port: a folder of its own whose services are those of the original. */
+/** The same project on a free port: a folder of its own whose services, routes and so on are those of the original. */
 async function projectOn(path: string): Promise<{ folder: string; port: number }> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-bench-'))
   const port = await freePort()
   const yaml = readFileSync(join(ROOT, path, 'signalbox.yaml'), 'utf8')
   writeFileSync(join(folder, 'signalbox.yaml'), yaml.replace(/^( +port:) \d+$/m, `$1 ${port}`))
-  symlinkSync(join(ROOT, path, 'services'), join(folder, 'services'))
+  for (const name of ['services', 'routes', 'mappings', 'schemas']) {
+    const part = join(ROOT, path, name)
+    if (existsSync(part)) symlinkSync(part, join(folder, name))
+  }
   return { folder, port }
 }
 

@@ -199,8 +199,9 @@ export class KeeperOperator implements KeptOperator {
             name === subscription &&
             (options as SubscriptionResource).topic === log.name,
       )
-      const { service, connection } = (found?.options ?? {}) as QueueResource
+      const { service, route, connection } = (found?.options ?? {}) as QueueResource
       if (connection !== undefined) return `connection/${connection.name}`
+      if (route !== undefined) return `route/${route}`
       return service === undefined ? undefined : `service/${service}`
     }
     const subscriptions = log.subscriptions.map(one => ({ ...one, target: targetOf(one.name) }))

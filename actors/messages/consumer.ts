@@ -221,6 +221,8 @@ class Consumer {
         .finally(() => {
           this.#active--
           if (this.#active === 0) for (const resolve of this.#idle.splice(0)) resolve()
+          // Settling takes room as well: with little of it there was none when the message was done.
+          this.#take()
         })
     })
   }
