@@ -323,6 +323,12 @@ export const ERRORS = {
     what: 'A message named a target address that the bus does not connect to.',
     fix: 'Allow the host in the options of the connection if it is meant to be reached.',
   },
+  SIGNALBOX_OPERATION_REFUSED: {
+    status: 502,
+    retryable: false,
+    what: 'The server of a channel or connection answered an operation with an error.',
+    fix: 'The message has the words of the server; mend the operation, or the rights of the user.',
+  },
   // Store
   SIGNALBOX_STORE_CONFLICT: {
     status: 409,

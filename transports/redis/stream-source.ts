@@ -1,0 +1,202 @@
+/** Entries of a stream, as a consumer of a group: acknowledged after success, claimed when another consumer is gone. */
+import type { Timer } from '../../core/clock.ts'
+import type { SignalboxError } from '../../core/errors.ts'
+import type { Inbound } from '../../core/transport.ts'
+import type { OpenClient } from './client.ts'
+import { releaseConsumerName, takeConsumerName } from './consumer-name.ts'
+import { deadLetterKey, writeDeadLetter } from './dead-letter.ts'
+import { Deliveries, type Delivery } from './delivery.ts'
+import type { StreamSettings } from './options.ts'
+import { readEntry } from './payload.ts'
+import { openSourceClient, type Source, type SourceContext } from './source.ts'
+import { type Entry, StreamGroup } from './stream-group.ts'
+
+/** A consumer is looked after this often within the time after which it counts as gone. */
+const CARE_PER_CLAIM = 3
+/** How many times as long a consumer without entries is away before its name is removed. */
+const GONE_FACTOR = 10
+const FIRST = '0-0'
+
+/** Reads one stream. */
+export class StreamSource implements Source {
+  readonly #context: SourceContext
+  readonly #settings: StreamSettings
+  readonly #deliveries: Deliveries
+  readonly #key: string
+  readonly #consumer: string
+  #reader: OpenClient | undefined
+  #commands: OpenClient | undefined
+  #group: StreamGroup | undefined
+  #timer: Timer | undefined
+  #stopped = false
+  #reading: Promise<void> | undefined
+
+  constructor(context: SourceContext, settings: StreamSettings) {
+    const { options, receive, clock, log, name } = context
+    this.#context = context
+    this.#settings = settings
+    this.#key = options.keyPrefix + settings.key
+    this.#consumer = takeConsumerName(settings.consumer, name)
+    this.#deliveries = new Deliveries({ ...settings, maxInFlight: options.maxInFlight }, receive, clock, log)
+  }
+
+  async open(): Promise<void> {
+    const { group, start, deleteSettled } = this.#settings
+    this.#commands = await openSourceClient(this.#context, {})
+    const membership = { key: this.#key, group, consumer: this.#consumer }
+    this.#group = new StreamGroup(this.#commands.client, membership, deleteSettled)
+    await this.#group.ensure(start)
+    this.#reader = await openSourceClient(this.#context, { blockMs: this.#context.options.blockMs })
+    this.#reading = this.#run(this.#group, this.#reader)
+    this.#careLater()
+  }
+
+  async drain(): Promise<void> {
+    this.#stop()
+    this.#reader?.close()
+    await this.#reading
+    await this.#deliveries.drain()
+    if (!this.#group || this.#context.signal.aborted) return
+    try {
+      if ((await this.#group.giveBack(this.#settings.claimIdleMs)) === 0) await this.#group.leave()
+    } catch (error) {
+      // Others claim it all the same, when it has been idle for long enough.
+      this.#context.log.debug({ err: error }, 'what was taken could not be given back')
+    }
+  }
+
+  close(): void {
+    this.#stop()
+    this.#deliveries.close()
+    this.#reader?.close()
+    this.#commands?.close()
+    releaseConsumerName(this.#consumer)
+  }
+
+  async ping(): Promise<void> {
+    await this.#commands!.client.ping()
+  }
+
+  #stop(): void {
+    this.#stopped = true
+    this.#timer?.cancel()
+  }
+
+  async #run(group: StreamGroup, reader: OpenClient): Promise<void> {
+    try {
+      await this.#resume(group)
+      while (!this.#stopped) {
+        await this.#deliveries.room()
+        if (this.#stopped) return
+        const entries = await this.#read(group, reader)
+        if (this.#stopped) return
+        for (const entry of entries) this.#start(entry, 1)
+      }
+    } catch (error) {
+      if (!this.#stopped) this.#context.broken(error as Error)
+    }
+  }
+
+  async #read(group: StreamGroup, reader: OpenClient): Promise<Entry[]> {
+    try {
+      return await group.read(reader.client, this.#deliveries.free, this.#context.options.blockMs)
+    } catch (error) {
+      if (this.#stopped || !(error as Error).message.startsWith('NOGROUP')) throw error
+      // Somebody deleted the stream. All that is in the new one came after.
+      await group.ensure('0')
+      return []
+    }
+  }
+
+  /** Goes on with what this worker had taken before the link was lost. */
+  async #resume(group: StreamGroup): Promise<void> {
+    for (let after = FIRST; !this.#stopped; ) {
+      await this.#deliveries.room()
+      const entries = await group.own(after, this.#deliveries.free)
+      if (entries.length === 0) return
+      await this.#adopt(group, entries)
+      after = entries.at(-1)!.id
+    }
+  }
+
+  async #adopt(group: StreamGroup, entries: readonly Entry[]): Promise<void> {
+    const current = new Set(Array.from(this.#deliveries.current, ({ id }) => id))
+    const fresh = entries.filter(({ id }) => !current.has(id))
+    const attempts = fresh.length === 0 ? [] : await group.attempts(fresh.map(({ id }) => id))
+    if (this.#stopped) return
+    for (const [i, entry] of fresh.entries()) this.#start(entry, attempts[i]!)
+  }
+
+  #start(entry: Entry, attempts: number): void {
+    if (entry.fields !== undefined) {
+      this.#deliveries.start(this.#delivery(entry.id, entry.fields, attempts))
+      return
+    }
+    this.#context.log.warn(
+      { stream: this.#key, entry: entry.id },
+      'an entry was trimmed before it was handled',
+    )
+    this.#group!.settle(entry.id).catch(error => this.#context.broken(error))
+  }
+
+  #delivery(id: string, fields: readonly Buffer[], attempts: number): Delivery {
+    const group = this.#group!
+    const { options } = this.#context
+    const { key, payloadField } = this.#settings
+    const delivery: Delivery = {
+      id,
+      attempts,
+      message: (): Inbound => ({
+        ...readEntry(fields, payloadField, options),
+        attributes: {
+          destination: key,
+          stream: key,
+          group: this.#settings.group,
+          id,
+          attempt: delivery.attempts,
+        },
+      }),
+      settle: () => group.settle(id),
+      bury: reason => this.#bury(delivery, fields, reason),
+      again: () => group.attempted(id, delivery.attempts),
+    }
+    return delivery
+  }
+
+  async #bury({ id, attempts }: Delivery, fields: readonly Buffer[], reason: SignalboxError): Promise<void> {
+    const { client } = this.#commands!
+    const { options, clock } = this.#context
+    const key = deadLetterKey(this.#key, options.keyPrefix, this.#settings)
+    const letter = { fields, source: this.#key, id, attempts, reason, at: clock.now() }
+    await writeDeadLetter(client, key, this.#settings.deadLetter.maxLen, letter)
+    await this.#group!.settle(id)
+  }
+
+  #careLater(): void {
+    const pauseMs = Math.max(10, this.#settings.claimIdleMs / CARE_PER_CLAIM)
+    if (this.#stopped) return
+    this.#timer = this.#context.clock.after(pauseMs, () => {
+      this.#care().then(
+        () => this.#careLater(),
+        error => {
+          if (!this.#stopped) this.#context.broken(error as Error)
+        },
+      )
+    })
+  }
+
+  /** Keeps what is under way, and takes over what belongs to consumers that are gone. */
+  async #care(): Promise<void> {
+    const group = this.#group!
+    const { claimIdleMs, consumer } = this.#settings
+    await group.touch(Array.from(this.#deliveries.current, ({ id }) => id))
+    for (let cursor = FIRST; !this.#stopped && this.#deliveries.free > 0; ) {
+      const claimed = await group.claim(claimIdleMs, cursor, this.#deliveries.free)
+      await this.#adopt(group, claimed.entries)
+      cursor = claimed.cursor
+      if (cursor === FIRST) break
+    }
+    const host = this.#consumer.slice(0, this.#consumer.indexOf(`-${process.pid}-`))
+    await group.removeGone(`${consumer ?? host}-`, GONE_FACTOR * claimIdleMs)
+  }
+}
