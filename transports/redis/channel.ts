@@ -33,12 +33,12 @@ export class RedisChannel implements Channel {
       await source.open()
       if (this.#failure) throw this.#failure
     } catch (error) {
-      source.close()
+      await source.close()
       if (this.#isClosed()) throw closedMeanwhile(this.endpoint())
       throw connectFailure(error, this.endpoint())
     }
     if (this.#isClosed()) {
-      source.close()
+      await source.close()
       throw closedMeanwhile(this.endpoint())
     }
     this.#state = 'open'
@@ -53,7 +53,7 @@ export class RedisChannel implements Channel {
   async close(): Promise<void> {
     this.#state = 'closed'
     this.#closing.abort()
-    this.#source?.close()
+    await this.#source?.close()
   }
 
   async ping(): Promise<void> {

@@ -42,6 +42,8 @@ export class Deliveries {
   /** Those of them that wait for their next attempt. */
   readonly #waiting = new Set<Delivery>()
   readonly #timers = new Set<Timer>()
+  /** What the source is being told. */
+  readonly #settling = new Set<Promise<void>>()
   #closed = false
   #draining = false
   #room: (() => void) | undefined
@@ -95,14 +97,19 @@ export class Deliveries {
     if (this.#under.size > 0) await this.#idle.promise
   }
 
-  /** Nothing is settled any more: the source keeps what is under way. */
-  close(): void {
+  /**
+   * Nothing more is settled, except what has succeeded already: resolves when the source was told, or could not be.
+   * It keeps the rest.
+   */
+  async close(): Promise<void> {
     this.#closed = true
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
+    this.#waiting.clear()
     this.#under.clear()
     this.#wake()
     this.#idle.resolve()
+    await Promise.allSettled(this.#settling)
   }
 
   async #deliver(delivery: Delivery): Promise<void> {
@@ -114,9 +121,10 @@ export class Deliveries {
   }
 
   async #finish(delivery: Delivery, outcome: SignalboxError | undefined): Promise<void> {
+    const settling = outcome === undefined ? delivery.settle() : this.#bury(delivery, outcome)
+    this.#settling.add(settling)
     try {
-      if (outcome === undefined) await delivery.settle()
-      else await this.#bury(delivery, outcome)
+      await settling
       if (!this.#closed) this.#end(delivery)
     } catch (thrown) {
       // The source could not be told. It keeps the message; what the service has done is not done again here.
@@ -124,6 +132,8 @@ export class Deliveries {
       const error = toSignalboxError(thrown, 'SIGNALBOX_NOT_CONNECTED')
       this.#log.warn({ message: delivery.id, code: error.code, err: error }, 'a message could not be settled')
       this.#later(delivery, error, () => this.#finish(delivery, outcome))
+    } finally {
+      this.#settling.delete(settling)
     }
   }
 

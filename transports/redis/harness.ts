@@ -7,7 +7,9 @@ import type {
   ConnectionEndpoint,
   TestAnswer,
   TestMessage,
+  TestPeer,
 } from '../../test/conformance/transport.ts'
+import { until } from '../../test/conformance/wait.ts'
 import type { RedisServer, RedisServerOptions } from '../../test/servers/redis.ts'
 
 export type Mode = 'stream' | 'list' | 'pubsub'
@@ -111,6 +113,7 @@ export function openConnectionEndpoint(server: RedisServer, mode: Mode) {
     else reading.catch(() => {})
     return {
       ...faults(server),
+      ...(mode === 'pubsub' && { peer: subscribedPeer(server, full) }),
       options: optionsOf(server),
       attributes: { [mode === 'pubsub' ? 'channel' : mode]: key },
       answer: next => {
@@ -121,6 +124,25 @@ export function openConnectionEndpoint(server: RedisServer, mode: Mode) {
         reader.disconnect()
       },
     }
+  }
+}
+
+/** A server that is back when its subscribers are: what is published before is gone. */
+function subscribedPeer(server: RedisServer, channel: string): TestPeer {
+  return {
+    stop: () => server.kill(),
+    async start() {
+      await server.start()
+      const outside = server.client()
+      try {
+        await until(
+          async () => ((await outside.pubsub('NUMSUB', channel)) as unknown[])[1] === 1,
+          'subscribed again',
+        )
+      } finally {
+        outside.disconnect()
+      }
+    },
   }
 }
 

@@ -67,10 +67,10 @@ export class ListSource implements Source {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#stop()
-    this.#deliveries.close()
     this.#reader?.close()
+    await this.#deliveries.close()
     this.#commands?.close()
     releaseConsumerName(this.#consumer)
   }

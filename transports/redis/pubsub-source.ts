@@ -53,7 +53,7 @@ export class PubSubSource implements Source {
     if (this.#inFlight > 0 || this.#waiting.length > 0) await this.#idle.promise
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#stopped = true
     this.#timer?.cancel()
     this.#waiting.length = 0

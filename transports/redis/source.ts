@@ -24,8 +24,8 @@ export interface Source {
   open(): Promise<void>
   /** Takes nothing more; resolves when what was taken is settled or given back. */
   drain(): Promise<void>
-  /** Idempotent. */
-  close(): void
+  /** Takes nothing more and settles nothing more, except what has succeeded. Idempotent. */
+  close(): Promise<void>
   /** Resolves when the server answers. */
   ping(): Promise<void>
 }

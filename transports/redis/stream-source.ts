@@ -65,10 +65,10 @@ export class StreamSource implements Source {
     }
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#stop()
-    this.#deliveries.close()
     this.#reader?.close()
+    await this.#deliveries.close()
     this.#commands?.close()
     releaseConsumerName(this.#consumer)
   }
