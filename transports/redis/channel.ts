@@ -78,7 +78,11 @@ export class RedisChannel implements Channel {
     const handledBy = target ?? `service/${service}`
     const context: SourceContext = {
       options: this.#options,
-      receive: message => receive({ ...message, target: handledBy, timeoutMs }),
+      receive: message => {
+        message.target = handledBy
+        message.timeoutMs = timeoutMs
+        return receive(message)
+      },
       clock,
       log,
       name,

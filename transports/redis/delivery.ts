@@ -28,6 +28,9 @@ export interface DeliverySettings {
   maxRedeliveryDelayMs: number
 }
 
+/** How many times as many as may be under way may wait for the source to be told. */
+const MAX_SETTLING = 4
+
 /**
  * The deliveries of one channel. A message that waits for its next attempt keeps its place: where everything fails,
  * nothing more is taken, and order is kept with one place only.
@@ -42,8 +45,8 @@ export class Deliveries {
   /** Those of them that wait for their next attempt. */
   readonly #waiting = new Set<Delivery>()
   readonly #timers = new Set<Timer>()
-  /** What the source is being told. */
-  readonly #settling = new Set<Promise<void>>()
+  /** What the source is being told, until it knows. */
+  readonly #settling = new Map<Delivery, Promise<void>>()
   #closed = false
   #draining = false
   #room: (() => void) | undefined
@@ -60,7 +63,9 @@ export class Deliveries {
 
   /** How many more messages may be taken. */
   get free(): number {
-    return this.#settings.maxInFlight - this.#under.size
+    const { maxInFlight } = this.#settings
+    // A server that is slow to hear of successes gets no more to keep.
+    return this.#settling.size < MAX_SETTLING * maxInFlight ? maxInFlight - this.#under.size : 0
   }
 
   /** Those under way. */
@@ -70,18 +75,18 @@ export class Deliveries {
 
   /** Resolves when there is room for a message, or when nothing more is to be taken. */
   async room(): Promise<void> {
-    if (this.free > 0 || this.#closed || this.#draining) return
-    await new Promise<void>(resolve => {
-      this.#room = resolve
-    })
+    while (this.free <= 0 && !this.#closed && !this.#draining) {
+      await new Promise<void>(resolve => {
+        this.#room = resolve
+      })
+    }
   }
 
   /** Delivers a message now; one that was delivered too often already goes to the dead letters. */
   start(delivery: Delivery): void {
     this.#under.add(delivery)
-    const { maxDeliveries } = this.#settings
-    if (delivery.attempts <= maxDeliveries) void this.#deliver(delivery)
-    else void this.#finish(delivery, exhausted(delivery.attempts - 1))
+    if (delivery.attempts <= this.#settings.maxDeliveries) this.#deliver(delivery)
+    else this.#finish(delivery, exhausted(delivery.attempts - 1))
   }
 
   /**
@@ -89,12 +94,12 @@ export class Deliveries {
    */
   async drain(): Promise<void> {
     this.#draining = true
-    this.#wake()
     for (const timer of this.#timers) timer.cancel()
     this.#timers.clear()
-    for (const delivery of this.#waiting) this.#end(delivery)
+    for (const delivery of this.#waiting) this.#under.delete(delivery)
     this.#waiting.clear()
-    if (this.#under.size > 0) await this.#idle.promise
+    this.#changed()
+    await this.#idle.promise
   }
 
   /**
@@ -107,44 +112,53 @@ export class Deliveries {
     this.#timers.clear()
     this.#waiting.clear()
     this.#under.clear()
-    this.#wake()
+    this.#changed()
     this.#idle.resolve()
-    await Promise.allSettled(this.#settling)
+    await Promise.allSettled(new Set(this.#settling.values()))
   }
 
-  async #deliver(delivery: Delivery): Promise<void> {
-    const error = await this.#attempt(delivery)
-    if (this.#closed) return
-    if (error !== undefined && this.#mayRepeat(delivery, error)) {
-      this.#later(delivery, error, () => this.#repeat(delivery))
-    } else await this.#finish(delivery, error)
-  }
-
-  async #finish(delivery: Delivery, outcome: SignalboxError | undefined): Promise<void> {
-    const settling = outcome === undefined ? delivery.settle() : this.#bury(delivery, outcome)
-    this.#settling.add(settling)
-    try {
-      await settling
-      if (!this.#closed) this.#end(delivery)
-    } catch (thrown) {
-      // The source could not be told. It keeps the message; what the service has done is not done again here.
+  #deliver(delivery: Delivery): void {
+    const succeeded = () => {
+      if (!this.#closed) this.#finish(delivery, undefined)
+    }
+    const failed = (thrown: unknown) => {
+      const error = toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
       if (this.#closed) return
+      if (this.#mayRepeat(delivery, error)) this.#later(delivery, error, () => void this.#repeat(delivery))
+      else this.#finish(delivery, error)
+    }
+    try {
+      this.#receive(delivery.message()).then(succeeded, failed)
+    } catch (unreadable) {
+      failed(unreadable)
+    }
+  }
+
+  /** Tells the source. Its place is free by then: the next message may come while the source is being told. */
+  #finish(delivery: Delivery, outcome: SignalboxError | undefined): void {
+    const settling = outcome === undefined ? delivery.settle() : this.#bury(delivery, outcome)
+    this.#under.delete(delivery)
+    this.#settling.set(delivery, settling)
+    settling.then(
+      () => {
+        this.#settling.delete(delivery)
+        this.#changed()
+      },
+      thrown => this.#notTold(delivery, outcome, thrown),
+    )
+    this.#changed()
+  }
+
+  /** The source keeps the message. What the service has done is not done again here. */
+  #notTold(delivery: Delivery, outcome: SignalboxError | undefined, thrown: unknown): void {
+    this.#settling.delete(delivery)
+    if (!this.#closed) {
       const error = toSignalboxError(thrown, 'SIGNALBOX_NOT_CONNECTED')
       this.#log.warn({ message: delivery.id, code: error.code, err: error }, 'a message could not be settled')
+      this.#under.add(delivery)
       this.#later(delivery, error, () => this.#finish(delivery, outcome))
-    } finally {
-      this.#settling.delete(settling)
     }
-  }
-
-  /** The error it failed with, or undefined. */
-  async #attempt(delivery: Delivery): Promise<SignalboxError | undefined> {
-    try {
-      await this.#receive(delivery.message())
-      return undefined
-    } catch (thrown) {
-      return toSignalboxError(thrown, 'SIGNALBOX_SERVICE_FAILED')
-    }
+    this.#changed()
   }
 
   #mayRepeat(delivery: Delivery, error: SignalboxError): boolean {
@@ -157,9 +171,10 @@ export class Deliveries {
     await delivery.bury(error)
   }
 
-  #later(delivery: Delivery, error: SignalboxError, next: () => Promise<void>): void {
+  #later(delivery: Delivery, error: SignalboxError, next: () => void): void {
     if (this.#draining) {
-      this.#end(delivery)
+      this.#under.delete(delivery)
+      this.#changed()
       return
     }
     const delayMs = error.retryAfterMs ?? backoffMs(this.#backoff, delivery.attempts, Math.random)
@@ -167,7 +182,7 @@ export class Deliveries {
     const timer = this.#clock.after(Math.min(delayMs, this.#settings.maxRedeliveryDelayMs), () => {
       this.#timers.delete(timer)
       this.#waiting.delete(delivery)
-      void next()
+      next()
     })
     this.#timers.add(timer)
   }
@@ -180,19 +195,15 @@ export class Deliveries {
       // The count at the source is one less then; the message is delivered all the same.
       this.#log.debug({ message: delivery.id, err: thrown }, 'an attempt could not be noted')
     }
-    if (!this.#closed) await this.#deliver(delivery)
+    if (!this.#closed) this.#deliver(delivery)
   }
 
-  #end(delivery: Delivery): void {
-    this.#under.delete(delivery)
-    this.#wake()
-    if (this.#draining && this.#under.size === 0) this.#idle.resolve()
-  }
-
-  #wake(): void {
+  /** There may be room, or nothing left. */
+  #changed(): void {
     const room = this.#room
     this.#room = undefined
     room?.()
+    if (this.#draining && this.#under.size === 0 && this.#settling.size === 0) this.#idle.resolve()
   }
 }
 

@@ -1,6 +1,6 @@
 /** Payloads and headers as bytes, and back. */
 import { SignalboxError } from '../../core/errors.ts'
-import { buildBody, formatOf, mediaTypeOf, parseBody } from '../../core/message/formats.ts'
+import { type BodyFormat, buildBody, formatOf, mediaTypeOf, parseBody } from '../../core/message/formats.ts'
 import type { Inbound } from '../../core/transport.ts'
 
 /** Fields that the bus itself writes and reads. */
@@ -35,7 +35,7 @@ export function readPayload(bytes: Buffer, settings: ReadSettings): ReadMessage 
  */
 export function readEntry(
   fields: readonly Buffer[],
-  payloadField: string,
+  payloadField: Buffer,
   settings: ReadSettings,
 ): ReadMessage {
   let bytes = 0
@@ -44,43 +44,79 @@ export function readEntry(
   let payload: Buffer | undefined
   const texts: [string, string][] = []
   for (let i = 0; i + 1 < fields.length; i += 2) {
-    const name = fields[i]!.toString()
-    if (name === payloadField) payload = fields[i + 1]!
-    else texts.push([name, fields[i + 1]!.toString()])
+    const name = fields[i]!
+    if (payload === undefined && name.length === payloadField.length && name.equals(payloadField))
+      payload = fields[i + 1]!
+    else texts.push([name.toString(), fields[i + 1]!.toString()])
   }
-  if (payload === undefined) return { ...plainEntry(texts), bytes }
-  const headers = Object.fromEntries(texts.map(([name, value]) => [name.toLowerCase(), value]))
+  if (payload === undefined) return plainEntry(texts, bytes)
+  const headers = headersOf(texts)
+  const message: ReadMessage = { payload: undefined, headers, bytes }
+  know(message, headers)
   const type = Object.hasOwn(headers, CONTENT_TYPE) ? headers[CONTENT_TYPE] : settings.contentType
-  return { payload: parsed(payload, type, settings), headers, ...known(headers), bytes }
+  message.payload = parsed(payload, type, settings)
+  return message
 }
 
-function plainEntry(texts: readonly [string, string][]): ReadMessage {
-  const forbidden = texts.find(([name]) => FORBIDDEN.has(name))
-  if (forbidden)
-    throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', `an entry must not have a field ${forbidden[0]}`)
-  const payload = Object.fromEntries(texts)
-  return { payload, headers: {}, textAt: '', ...known(payload) }
+function headersOf(texts: readonly [string, string][]): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const [name, value] of texts) {
+    const lower = name.toLowerCase()
+    if (FORBIDDEN.has(lower)) refuse(lower)
+    headers[lower] = value
+  }
+  return headers
 }
 
-function known(headers: Record<string, string>): Pick<ReadMessage, 'cid' | 'traceparent'> {
-  const own = (name: string) => (Object.hasOwn(headers, name) ? headers[name] : undefined)
+function refuse(name: string): never {
+  throw new SignalboxError('SIGNALBOX_FORMAT_INVALID', `an entry must not have a field ${name}`)
+}
+
+function plainEntry(texts: readonly [string, string][], bytes: number): ReadMessage {
+  const payload: Record<string, string> = {}
+  for (const [name, value] of texts) {
+    if (FORBIDDEN.has(name)) refuse(name)
+    payload[name] = value
+  }
+  const message: ReadMessage = { payload, headers: {}, textAt: '', bytes }
+  know(message, payload)
+  return message
+}
+
+function know(message: ReadMessage, fields: Record<string, string>): void {
+  const own = (name: string) => (Object.hasOwn(fields, name) ? fields[name] : undefined)
   const cid = own(CID)
   const traceparent = own('traceparent')
-  return {
-    ...(cid !== undefined && CID_SHAPE.test(cid) && { cid }),
-    ...(traceparent !== undefined && { traceparent }),
-  }
+  if (cid !== undefined && CID_SHAPE.test(cid)) message.cid = cid
+  if (traceparent !== undefined) message.traceparent = traceparent
+}
+
+/** What a content type says; `bytes`: nothing here reads it. */
+type Reading = BodyFormat | 'bytes' | 'unreadable'
+
+/** What the content types that came along say: there are few, and they come with each message. */
+const readings = new Map<string, Reading>()
+const MAX_READINGS = 256
+
+function readingOf(contentType: string): Reading {
+  const known = readings.get(contentType)
+  if (known !== undefined) return known
+  const [mediaType = '', ...parameters] = contentType.toLowerCase().split(';')
+  const charset = parameters.map(one => /^\s*charset\s*=\s*"?([^"\s]+)"?\s*$/.exec(one)?.[1]).find(Boolean)
+  const foreign = charset !== undefined && !/^(utf-?8|us-ascii)$/.test(charset)
+  const format = formatOf(mediaType)
+  const reading = format === undefined ? 'bytes' : foreign ? 'unreadable' : format
+  if (readings.size < MAX_READINGS) readings.set(contentType, reading)
+  return reading
 }
 
 function parsed(bytes: Buffer, contentType: string | undefined, { maxDepth }: ReadSettings): unknown {
   if (contentType === undefined) return bytes
-  const [mediaType = '', ...parameters] = contentType.toLowerCase().split(';')
-  const format = formatOf(mediaType)
-  if (format === undefined) return bytes
-  const charset = parameters.map(one => /^\s*charset\s*=\s*"?([^"\s]+)"?\s*$/.exec(one)?.[1]).find(Boolean)
-  if (charset !== undefined && !/^(utf-?8|us-ascii)$/.test(charset))
-    throw new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', `the character set ${charset} is not read here`)
-  return parseBody(format, bytes, { maxDepth })
+  const reading = readingOf(contentType)
+  if (reading === 'bytes') return bytes
+  if (reading !== 'unreadable') return parseBody(reading, bytes, { maxDepth })
+  const message = `${contentType.slice(0, 100)}: only UTF-8 is read here`
+  throw new SignalboxError('SIGNALBOX_FORMAT_UNSUPPORTED', message)
 }
 
 /** A payload as it is written, and its media type where the bus has chosen one. */

@@ -24,6 +24,7 @@ export class StreamSource implements Source {
   readonly #deliveries: Deliveries
   readonly #key: string
   readonly #consumer: string
+  readonly #payloadField: Buffer
   #reader: OpenClient | undefined
   #commands: OpenClient | undefined
   #group: StreamGroup | undefined
@@ -36,6 +37,7 @@ export class StreamSource implements Source {
     this.#context = context
     this.#settings = settings
     this.#key = options.keyPrefix + settings.key
+    this.#payloadField = Buffer.from(settings.payloadField)
     this.#consumer = takeConsumerName(settings.consumer, name)
     this.#deliveries = new Deliveries({ ...settings, maxInFlight: options.maxInFlight }, receive, clock, log)
   }
@@ -99,7 +101,10 @@ export class StreamSource implements Source {
 
   async #read(group: StreamGroup, reader: OpenClient): Promise<Entry[]> {
     try {
-      return await group.read(reader.client, this.#deliveries.free, this.#context.options.blockMs)
+      const { blockMs, maxInFlight } = this.#context.options
+      // Half of what there is room for: the other half is on its way while this one is worked on.
+      const count = Math.min(this.#deliveries.free, Math.ceil(maxInFlight / 2))
+      return await group.read(reader.client, count, blockMs)
     } catch (error) {
       if (this.#stopped || !(error as Error).message.startsWith('NOGROUP')) throw error
       // Somebody deleted the stream. All that is in the new one came after.
@@ -142,12 +147,12 @@ export class StreamSource implements Source {
   #delivery(id: string, fields: readonly Buffer[], attempts: number): Delivery {
     const group = this.#group!
     const { options } = this.#context
-    const { key, payloadField } = this.#settings
+    const { key } = this.#settings
     const delivery: Delivery = {
       id,
       attempts,
       message: (): Inbound => ({
-        ...readEntry(fields, payloadField, options),
+        ...readEntry(fields, this.#payloadField, options),
         attributes: {
           destination: key,
           stream: key,
