@@ -17,7 +17,7 @@ import { redis } from '../transports/redis/index.ts'
 import { medians, QUICK } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
-const ENTRIES = QUICK ? 500 : 30_000
+const ENTRIES = QUICK ? 500 : 60_000
 const BATCH = 256
 const GROUP = 'bench'
 
@@ -108,7 +108,7 @@ async function signalbox(key: string, url: string): Promise<void> {
     serviceActor(system, new ServiceRunner('orders', handled, {} as ServicePorts)),
   )
   const stream = { key, group: GROUP }
-  const options = parseOptions(redis.channel!.options, { url, stream, service: 'orders' }, 'bench')
+  const options = parseOptions(redis.channel!.options, { url, stream, service: 'orders', maxInFlight: 2 * BATCH }, 'bench')
   const channel = channelActor(system, redis, { name: 'bench', options })
   system.spawn('channel/redis/bench', channel.spec)
   await channel.opened()

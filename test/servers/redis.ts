@@ -1,15 +1,17 @@
 /** Private Redis servers in temporary folders on free ports. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { Redis, type RedisOptions } from 'ioredis'
 import { findServer } from './require.ts'
 
 const READY_MS = 10_000
+const SENTINEL_CONF = 'sentinel.conf'
 
 /** How a server is started. */
 export interface RedisServerOptions {
@@ -21,6 +23,8 @@ export interface RedisServerOptions {
   tls?: boolean
   /** How a client of the tests reaches it; with TLS and passwords. */
   client?: RedisOptions
+  /** Starts a Sentinel with this configuration. */
+  sentinel?: string
   /** Writes everything to disk before it answers. Default: true. */
   durable?: boolean
 }
@@ -36,8 +40,11 @@ export class RedisServer {
     this.port = port
     this.#options = options
     this.folder = mkdtempSync(join(tmpdir(), 'signalbox-redis-'))
-    for (const [name, content] of Object.entries(options.files ?? {}))
-      writeFileSync(join(this.folder, name), content)
+    const { files = {}, sentinel } = options
+    const conf = `port ${port}\nbind 127.0.0.1\nlogfile log\n${sentinel}\n`
+    // A Sentinel writes into its configuration.
+    if (sentinel !== undefined) writeFileSync(join(this.folder, SENTINEL_CONF), conf)
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(this.folder, name), content)
   }
 
   /** Starts a server and waits until it answers. */
@@ -53,15 +60,19 @@ export class RedisServer {
 
   /** Starts it again, on the same port with the same data. */
   async start(): Promise<void> {
-    const { args = [], tls = false, durable = true } = this.#options
+    const { args = [], tls = false, durable = true, sentinel } = this.#options
+    if (sentinel !== undefined) return this.#run([SENTINEL_CONF, '--sentinel'])
     const listen = tls
       ? ['--port', '0', '--tls-port', String(this.port), '--tls-cert-file', 'cert.pem', '--tls-key-file',
          'key.pem', '--tls-ca-cert-file', 'ca.pem', '--tls-auth-clients', 'no'] // biome-ignore format: arguments
       : ['--port', String(this.port)]
     const keep = durable ? ['--appendonly', 'yes', '--appendfsync', 'always'] : []
-    const program = findServer('redis-server')!
     const all = [...listen, '--bind', '127.0.0.1', '--save', '', '--logfile', 'log', ...keep, ...args]
-    const child = spawn(program, all, { cwd: this.folder, stdio: 'ignore' })
+    await this.#run(all)
+  }
+
+  async #run(args: readonly string[]): Promise<void> {
+    const child = spawn(findServer('redis-server')!, args, { cwd: this.folder, stdio: 'ignore' })
     this.#process = child
     await this.#ready(child)
   }
@@ -69,6 +80,11 @@ export class RedisServer {
   /** Kills it as a power cut would. */
   async kill(): Promise<void> {
     await this.#end('SIGKILL')
+  }
+
+  /** Sends a signal: SIGSTOP makes it a server that takes connections and says nothing. */
+  signal(signal: NodeJS.Signals): void {
+    this.#process!.kill(signal)
   }
 
   /** Stops it and removes its folder. */
@@ -132,4 +148,87 @@ export async function freePort(): Promise<number> {
     await once(probe, 'close')
     if (port < 55_000) return port
   }
+}
+
+/** Several servers that belong together. */
+export interface RedisGroup {
+  servers: RedisServer[]
+  /** Addresses for clients, host:port. */
+  nodes: string[]
+  close(): Promise<void>
+}
+
+/** A cluster of three masters that share the slots. */
+export async function startCluster(): Promise<RedisGroup> {
+  const args = [
+    '--cluster-enabled',
+    'yes',
+    '--cluster-config-file',
+    'nodes.conf',
+    '--cluster-node-timeout',
+    '2000',
+  ]
+  const servers = await Promise.all([1, 2, 3].map(() => RedisServer.start({ args })))
+  const nodes = servers.map(({ port }) => `127.0.0.1:${port}`)
+  const group = { servers, nodes, close: () => closeAll(servers) }
+  try {
+    const create = ['--cluster', 'create', ...nodes, '--cluster-yes']
+    await promisify(execFile)(findServer('redis-cli')!, create)
+    for (const server of servers) {
+      await answering(server, async client => /cluster_state:ok/.test(String(await client.cluster('INFO'))))
+    }
+    return group
+  } catch (error) {
+    await group.close()
+    throw error
+  }
+}
+
+/** A master with two replicas, and three Sentinels that watch it under the name `mymaster`. */
+export async function startSentinels(): Promise<RedisGroup & { master: RedisServer }> {
+  const master = await RedisServer.start()
+  const replicaOf = ['--replicaof', '127.0.0.1', String(master.port), '--repl-diskless-sync-delay', '0']
+  const servers = [master]
+  const sentinels: RedisServer[] = []
+  const close = () => closeAll([...sentinels, ...servers])
+  try {
+    for (let i = 0; i < 2; i++) servers.push(await RedisServer.start({ args: replicaOf }))
+    const conf = [
+      `sentinel monitor mymaster 127.0.0.1 ${master.port} 2`,
+      'sentinel down-after-milliseconds mymaster 1000',
+      'sentinel failover-timeout mymaster 5000',
+    ].join('\n')
+    for (let i = 0; i < 3; i++) sentinels.push(await RedisServer.start({ sentinel: conf }))
+    for (const sentinel of sentinels) await answering(sentinel, ready)
+    return { servers, master, nodes: sentinels.map(({ port }) => `127.0.0.1:${port}`), close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** A Sentinel that knows all others. */
+async function ready(client: Redis): Promise<boolean> {
+  const [about] = (await client.call('sentinel', 'MASTERS')) as string[][]
+  const value = (name: string) => about![about!.indexOf(name) + 1]
+  if (value('num-slaves') !== '2' || value('num-other-sentinels') !== '2') return false
+  return String(await client.call('sentinel', 'CKQUORUM', 'mymaster')).startsWith('OK')
+}
+
+async function answering(server: RedisServer, condition: (client: Redis) => Promise<boolean>): Promise<void> {
+  const client = server.client()
+  const end = performance.now() + 3 * READY_MS
+  try {
+    while (!(await condition(client))) {
+      if (performance.now() > end)
+        throw new Error(`the servers did not come together; see ${server.folder}/log`)
+      await sleep(20)
+    }
+  } finally {
+    client.disconnect()
+  }
+}
+
+async function closeAll(servers: readonly RedisServer[]): Promise<void> {
+  await Promise.all(servers.map(server => server.close()))
 }

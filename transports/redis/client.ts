@@ -11,6 +11,8 @@ export type RedisClient = Redis | Cluster
 
 const DEFAULT_PORT = 6379
 const TCP_KEEP_ALIVE_MS = 10_000
+/** How long a server may take to answer the end of a link before it is cut. */
+const DISCONNECT_MS = 200
 /** How much later than asked for a blocking command may be answered. */
 export const BLOCK_GRACE_MS = 2_000
 
@@ -90,12 +92,15 @@ function preferred(thrown: unknown, failure: Error | undefined): unknown {
 function watched(client: RedisClient, endpoint: string, failure: () => Error | undefined): OpenClient {
   const { promise: lost, resolve } = Promise.withResolvers<Error>()
   let closed = false
-  client.once('close', () => {
+  const gone = () => {
     if (closed) return
+    closed = true
     client.disconnect()
     const why = failure()?.message ?? 'the server closed the link'
     resolve(new SignalboxError('SIGNALBOX_NOT_CONNECTED', `${endpoint}: ${why}`, { cause: failure() }))
-  })
+  }
+  client.once('close', gone)
+  if (client.isCluster) watchNodes(client as Cluster, gone)
   return {
     client,
     lost,
@@ -104,6 +109,22 @@ function watched(client: RedisClient, endpoint: string, failure: () => Error | u
       client.disconnect()
     },
   }
+}
+
+/** The client of a cluster does not say that all nodes are gone: it has links only to those that were used. */
+function watchNodes(cluster: Cluster, gone: () => void): void {
+  let asking = false
+  cluster.on('-node', async () => {
+    if (asking) return
+    asking = true
+    try {
+      await Promise.any(cluster.nodes('all').map(node => node.ping()))
+    } catch {
+      // None answers.
+      gone()
+    }
+    asking = false
+  })
 }
 
 async function create(server: ServerSettings, use: ClientUse): Promise<RedisClient> {
@@ -155,6 +176,7 @@ async function commonOptions(server: ServerSettings, use: ClientUse): Promise<Re
     ...(password !== undefined && { password }),
     ...(secure && { tls: tls ? await tlsOptions(tls) : {} }),
     connectTimeout: connectTimeoutMs,
+    disconnectTimeout: DISCONNECT_MS,
     keepAlive: TCP_KEEP_ALIVE_MS,
     ...(blockMs === undefined && { commandTimeout: commandTimeoutMs }),
     socketTimeout: blockMs === undefined ? commandTimeoutMs : blockMs + commandTimeoutMs + BLOCK_GRACE_MS,
@@ -179,6 +201,8 @@ function clusterOptions(common: RedisOptions, server: ServerSettings): ClusterOp
     ...(keyPrefix !== undefined && { keyPrefix }),
     enableOfflineQueue: false,
     clusterRetryStrategy: null,
+    // A command whose link broke may have been executed: whoever sent it decides whether to send it again.
+    retryDelayOnFailover: 0,
     slotsRefreshTimeout: server.connectTimeoutMs,
     // Certificates are for names, not for the addresses they stand for.
     ...(redisOptions.tls && { dnsLookup: (host, found) => found(null, host) }),

@@ -15,7 +15,8 @@ const LOST =
 
 interface NativeError extends Error {
   code?: string
-  lastNodeError?: Error | null
+  lastNodeError?: NativeError | null
+  command?: unknown
 }
 
 /** Why a server could not be reached, as `endpoint` for people. */
@@ -54,5 +55,8 @@ export function commandError(thrown: unknown, endpoint: string): SignalboxError 
 /** A cluster of which no node answers says why only in the error of its last node. */
 function rootOf(thrown: unknown): NativeError {
   const error: NativeError = thrown instanceof Error ? thrown : new Error(String(thrown))
-  return (error.lastNodeError as NativeError | null | undefined) ?? error
+  const root: NativeError = error.lastNodeError ?? error
+  // The arguments of the command: passwords and payloads, which belong in no log.
+  delete root.command
+  return root
 }

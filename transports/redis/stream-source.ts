@@ -50,7 +50,7 @@ export class StreamSource implements Source {
     await this.#group.ensure(start)
     this.#reader = await openSourceClient(this.#context, { blockMs: this.#context.options.blockMs })
     this.#reading = this.#run(this.#group, this.#reader)
-    this.#careLater()
+    this.#careLater(0)
   }
 
   async drain(): Promise<void> {
@@ -106,8 +106,8 @@ export class StreamSource implements Source {
       const count = Math.min(this.#deliveries.free, Math.ceil(maxInFlight / 2))
       return await group.read(reader.client, count, blockMs)
     } catch (error) {
-      if (this.#stopped || !(error as Error).message.startsWith('NOGROUP')) throw error
-      // Somebody deleted the stream. All that is in the new one came after.
+      if (this.#stopped || !isNoGroup(error)) throw error
+      // All that is in the new one came after.
       await group.ensure('0')
       return []
     }
@@ -177,14 +177,15 @@ export class StreamSource implements Source {
     await this.#group!.settle(id)
   }
 
-  #careLater(): void {
-    const pauseMs = Math.max(10, this.#settings.claimIdleMs / CARE_PER_CLAIM)
+  #careLater(pauseMs = Math.max(10, this.#settings.claimIdleMs / CARE_PER_CLAIM)): void {
     if (this.#stopped) return
     this.#timer = this.#context.clock.after(pauseMs, () => {
       this.#care().then(
         () => this.#careLater(),
         error => {
-          if (!this.#stopped) this.#context.broken(error as Error)
+          // The one who reads makes the group again.
+          if (isNoGroup(error)) this.#careLater()
+          else if (!this.#stopped) this.#context.broken(error as Error)
         },
       )
     })
@@ -204,4 +205,9 @@ export class StreamSource implements Source {
     const host = this.#consumer.slice(0, this.#consumer.indexOf(`-${process.pid}-`))
     await group.removeGone(`${consumer ?? host}-`, GONE_FACTOR * claimIdleMs)
   }
+}
+
+/** Somebody deleted the stream, and its groups with it. */
+function isNoGroup(error: unknown): boolean {
+  return (error as Error).message.startsWith('NOGROUP')
 }
