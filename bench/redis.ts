@@ -108,7 +108,11 @@ async function signalbox(key: string, url: string): Promise<void> {
     serviceActor(system, new ServiceRunner('orders', handled, {} as ServicePorts)),
   )
   const stream = { key, group: GROUP }
-  const options = parseOptions(redis.channel!.options, { url, stream, service: 'orders', maxInFlight: 2 * BATCH }, 'bench')
+  const options = parseOptions(
+    redis.channel!.options,
+    { url, stream, service: 'orders', maxInFlight: 2 * BATCH },
+    'bench',
+  )
   const channel = channelActor(system, redis, { name: 'bench', options })
   system.spawn('channel/redis/bench', channel.spec)
   await channel.opened()

@@ -8,7 +8,7 @@ import { rejection } from '../../test/conformance/scenario.ts'
 import { deferred, until, within } from '../../test/conformance/wait.ts'
 import { RedisServer } from '../../test/servers/redis.ts'
 import { serverTest } from '../../test/servers/require.ts'
-import { entriesOf, makeConnection, startChannel, startConnection } from './testing.ts'
+import { entriesOf, makeConnection, startChannel, startConnection } from './redis-test-kit.ts'
 
 const ACL = '--user default off --user reader on >secret ~app:* +get +ping +client'.split(' ')
 

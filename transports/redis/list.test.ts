@@ -7,7 +7,7 @@ import { SignalboxError } from '../../core/errors.ts'
 import { deferred, until, within } from '../../test/conformance/wait.ts'
 import { RedisServer } from '../../test/servers/redis.ts'
 import { serverTest } from '../../test/servers/require.ts'
-import { entriesOf, startChannel } from './testing.ts'
+import { entriesOf, startChannel } from './redis-test-kit.ts'
 
 describe('redis lists', serverTest('redis-server'), () => {
   let server: RedisServer

@@ -7,7 +7,7 @@ import { deferred, turns, until, within } from '../../test/conformance/wait.ts'
 import { RedisServer } from '../../test/servers/redis.ts'
 import { serverTest } from '../../test/servers/require.ts'
 import { redis } from './index.ts'
-import { startChannel } from './testing.ts'
+import { startChannel } from './redis-test-kit.ts'
 
 describe('redis subscriptions', serverTest('redis-server'), () => {
   let server: RedisServer

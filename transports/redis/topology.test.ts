@@ -6,7 +6,7 @@ import { rejection } from '../../test/conformance/scenario.ts'
 import { until } from '../../test/conformance/wait.ts'
 import { freePort, startCluster, startSentinels } from '../../test/servers/redis.ts'
 import { serverTest } from '../../test/servers/require.ts'
-import { makeConnection, startChannel, startConnection } from './testing.ts'
+import { makeConnection, startChannel, startConnection } from './redis-test-kit.ts'
 
 const FAILOVER_MS = 30_000
 
