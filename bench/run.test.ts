@@ -1,9 +1,13 @@
 /** Each benchmark runs, in its short form, and gives figures that can be judged. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { serverTest } from '../test/servers/require.ts'
 import { comparisons, verdict } from './goals.ts'
 import { machine, markdown, plot, type Results, table } from './report.ts'
 import { benchmarks, runFile } from './run.ts'
+
+/** Programs without which a benchmark cannot run. */
+const SERVERS: Record<string, string> = { redis: 'redis-server' }
 
 const results: Results = {
   date: '2026-01-01T00:00:00Z',
@@ -16,7 +20,8 @@ const results: Results = {
 // Figures of the short form mean nothing, so two run at once.
 describe('short form', { concurrency: 2 }, () => {
   for (const file of benchmarks()) {
-    test(file, async () => {
+    const needs = SERVERS[file] === undefined ? {} : serverTest(SERVERS[file])
+    test(file, needs, async () => {
       const rows = await runFile(file, true)
       assert.ok(rows.length > 0)
       for (const row of rows) {

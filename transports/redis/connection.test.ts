@@ -57,7 +57,7 @@ describe('redis connection', serverTest('redis-server'), () => {
   test('what a connection adds, a channel of the bus receives as it was', async t => {
     const connection = await startConnection(t, options())
     const key = randomUUID()
-    const stream = { key, group: 'g', start: '0' }
+    const stream = { name: key, group: 'g', start: '0' }
     const channel = await startChannel(t, { ...options(), stream })
     await connection.xadd(key, { total: 1.5 }, { headers: { traceparent: 'tp' }, cid: 'c-2' })
     await connection.xadd(key, Buffer.from([0, 255]))
@@ -269,7 +269,7 @@ describe('redis connection', serverTest('redis-server'), () => {
     }
     const anonymous = makeConnection(t, { url: guarded.url })
     await rejection(anonymous.connection.connect(), 'no login', 'SIGNALBOX_CONNECT_REFUSED_CREDENTIALS')
-    const stream = { key: 'x', group: 'g' }
+    const stream = { name: 'x', group: 'g' }
     await rejection(
       startChannel(t, { ...user, stream }),
       'a channel without rights',

@@ -20,7 +20,7 @@ export interface DeadLetter {
 
 /** Name of the stream for the dead letters of a key. */
 export function deadLetterKey(key: string, keyPrefix: string, { deadLetter }: RedeliverySettings): string {
-  return deadLetter.key === undefined ? companion(key, 'dead') : `${keyPrefix}${deadLetter.key}`
+  return deadLetter.stream === undefined ? companion(key, 'dead') : `${keyPrefix}${deadLetter.stream}`
 }
 
 /** Writes one, and resolves when the server has it. */

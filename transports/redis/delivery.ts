@@ -28,6 +28,12 @@ export interface DeliverySettings {
   maxRedeliveryDelayMs: number
 }
 
+/** A message that the source is told of, and how it ended. */
+interface Told {
+  delivery: Delivery
+  outcome: SignalboxError | undefined
+}
+
 /** How many times as many as may be under way may wait for the source to be told. */
 const MAX_SETTLING = 4
 
@@ -45,8 +51,10 @@ export class Deliveries {
   /** Those of them that wait for their next attempt. */
   readonly #waiting = new Set<Delivery>()
   readonly #timers = new Set<Timer>()
-  /** What the source is being told, until it knows. */
-  readonly #settling = new Map<Delivery, Promise<void>>()
+  /** What the source is being told, by the promise of its answer: it may be told of many at once. */
+  readonly #telling = new Map<Promise<void>, Told[]>()
+  /** How many deliveries that is. */
+  #settling = 0
   #closed = false
   #draining = false
   #room: (() => void) | undefined
@@ -65,7 +73,7 @@ export class Deliveries {
   get free(): number {
     const { maxInFlight } = this.#settings
     // A server that is slow to hear of successes gets no more to keep.
-    return this.#settling.size < MAX_SETTLING * maxInFlight ? maxInFlight - this.#under.size : 0
+    return this.#settling < MAX_SETTLING * maxInFlight ? maxInFlight - this.#under.size : 0
   }
 
   /** Those under way. */
@@ -114,7 +122,7 @@ export class Deliveries {
     this.#under.clear()
     this.#changed()
     this.#idle.resolve()
-    await Promise.allSettled(new Set(this.#settling.values()))
+    await Promise.allSettled(this.#telling.keys())
   }
 
   #deliver(delivery: Delivery): void {
@@ -136,29 +144,35 @@ export class Deliveries {
 
   /** Tells the source. Its place is free by then: the next message may come while the source is being told. */
   #finish(delivery: Delivery, outcome: SignalboxError | undefined): void {
-    const settling = outcome === undefined ? delivery.settle() : this.#bury(delivery, outcome)
+    const telling = outcome === undefined ? delivery.settle() : this.#bury(delivery, outcome)
     this.#under.delete(delivery)
-    this.#settling.set(delivery, settling)
-    settling.then(
-      () => {
-        this.#settling.delete(delivery)
-        this.#changed()
-      },
-      thrown => this.#notTold(delivery, outcome, thrown),
-    )
+    this.#settling++
+    const told = this.#telling.get(telling)
+    if (told) told.push({ delivery, outcome })
+    else this.#watch(telling, [{ delivery, outcome }])
     this.#changed()
+  }
+
+  #watch(telling: Promise<void>, told: Told[]): void {
+    this.#telling.set(telling, told)
+    const end = () => {
+      this.#telling.delete(telling)
+      this.#settling -= told.length
+      this.#changed()
+    }
+    telling.then(end, thrown => {
+      for (const { delivery, outcome } of told) this.#notTold(delivery, outcome, thrown)
+      end()
+    })
   }
 
   /** The source keeps the message. What the service has done is not done again here. */
   #notTold(delivery: Delivery, outcome: SignalboxError | undefined, thrown: unknown): void {
-    this.#settling.delete(delivery)
-    if (!this.#closed) {
-      const error = toSignalboxError(thrown, 'SIGNALBOX_NOT_CONNECTED')
-      this.#log.warn({ message: delivery.id, code: error.code, err: error }, 'a message could not be settled')
-      this.#under.add(delivery)
-      this.#later(delivery, error, () => this.#finish(delivery, outcome))
-    }
-    this.#changed()
+    if (this.#closed) return
+    const error = toSignalboxError(thrown, 'SIGNALBOX_NOT_CONNECTED')
+    this.#log.warn({ message: delivery.id, code: error.code, err: error }, 'a message could not be settled')
+    this.#under.add(delivery)
+    this.#later(delivery, error, () => this.#finish(delivery, outcome))
   }
 
   #mayRepeat(delivery: Delivery, error: SignalboxError): boolean {
@@ -203,7 +217,7 @@ export class Deliveries {
     const room = this.#room
     this.#room = undefined
     room?.()
-    if (this.#draining && this.#under.size === 0 && this.#settling.size === 0) this.#idle.resolve()
+    if (this.#draining && this.#under.size === 0 && this.#settling === 0) this.#idle.resolve()
   }
 }
 

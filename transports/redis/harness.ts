@@ -51,8 +51,8 @@ export function openChannelEndpoint(server: RedisServer, mode: Mode) {
     const outside = server.client()
     const redelivery = { redeliveryDelayMs: 5, claimIdleMs: 300 }
     const source = {
-      stream: { key, group: 'suite', start: '0', ...redelivery },
-      list: { key, ...redelivery },
+      stream: { name: key, group: 'suite', start: '0', ...redelivery },
+      list: { name: key, ...redelivery },
       pubsub: { channels: [key] },
     }[mode]
     return {

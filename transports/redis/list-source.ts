@@ -36,7 +36,7 @@ export class ListSource implements Source {
     const { options, receive, clock, log, name } = context
     this.#context = context
     this.#settings = settings
-    this.#key = options.keyPrefix + settings.key
+    this.#key = options.keyPrefix + settings.name
     this.#consumer = takeConsumerName(undefined, name)
     this.#workers = companion(this.#key, 'workers')
     this.#deliveries = new Deliveries({ ...settings, maxInFlight: options.maxInFlight }, receive, clock, log)
@@ -115,7 +115,7 @@ export class ListSource implements Source {
 
   #delivery(bytes: Buffer): Delivery {
     const { options } = this.#context
-    const { key } = this.#settings
+    const list = this.#settings.name
     const { client } = this.#commands!
     const id = `${this.#consumer}/${++this.#lastId}`
     const settle = async () => void (await client.lrem(this.#under(this.#consumer), 1, bytes))
@@ -124,7 +124,7 @@ export class ListSource implements Source {
       attempts: 1,
       message: () => ({
         ...readPayload(bytes, options),
-        attributes: { destination: key, list: key, attempt: delivery.attempts },
+        attributes: { destination: list, list, attempt: delivery.attempts },
       }),
       settle,
       bury: async reason => {

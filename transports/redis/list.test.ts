@@ -23,7 +23,7 @@ describe('redis lists', serverTest('redis-server'), () => {
 
   const options = (key: string, list: Record<string, unknown> = {}, more: Record<string, unknown> = {}) => ({
     url: server.url,
-    list: { key, redeliveryDelayMs: 5, claimIdleMs: 200, ...list },
+    list: { name: key, redeliveryDelayMs: 5, claimIdleMs: 200, ...list },
     ...more,
   })
 

@@ -124,8 +124,8 @@ const maxPayloadBytes = Type.Integer({
 
 const deadLetter = Type.Object(
   {
-    key: Type.Optional(
-      name('Stream that takes them; default: the key with :dead, in the hash slot of the key.', {
+    stream: Type.Optional(
+      name('Stream that takes them; default: the name with :dead, in the same hash slot.', {
         examples: ['orders:dead'],
       }),
     ),
@@ -161,7 +161,7 @@ const redelivery = {
 
 const stream = Type.Object(
   {
-    key: name('The stream.', { examples: ['orders'] }),
+    name: name('The stream.', { examples: ['orders'] }),
     group: name('The consumer group; made when it is missing, and the stream with it.', {
       examples: ['billing'],
     }),
@@ -198,7 +198,7 @@ const stream = Type.Object(
 
 const list = Type.Object(
   {
-    key: name('The list.', { examples: ['jobs'] }),
+    name: name('The list.', { examples: ['jobs'] }),
     from: Type.Union([Type.Literal('left'), Type.Literal('right')], {
       description: 'End that messages are taken from; producers push at the other one.',
       default: 'left',

@@ -106,6 +106,6 @@ describe('redis subscriptions', serverTest('redis-server'), () => {
   test('one subscription in the cluster, not one for each worker', () => {
     const placement = (options: object) => redis.channel!.placementOf!(options as never)
     assert.equal(placement({ pubsub: { channels: ['x'] } }), 'singleton')
-    assert.equal(placement({ stream: { key: 'x', group: 'g' } }), 'everyWorker')
+    assert.equal(placement({ stream: { name: 'x', group: 'g' } }), 'everyWorker')
   })
 })

@@ -36,7 +36,7 @@ export class StreamSource implements Source {
     const { options, receive, clock, log, name } = context
     this.#context = context
     this.#settings = settings
-    this.#key = options.keyPrefix + settings.key
+    this.#key = options.keyPrefix + settings.name
     this.#payloadField = Buffer.from(settings.payloadField)
     this.#consumer = takeConsumerName(settings.consumer, name)
     this.#deliveries = new Deliveries({ ...settings, maxInFlight: options.maxInFlight }, receive, clock, log)
@@ -134,7 +134,7 @@ export class StreamSource implements Source {
 
   #start(entry: Entry, attempts: number): void {
     if (entry.fields !== undefined) {
-      this.#deliveries.start(this.#delivery(entry.id, entry.fields, attempts))
+      this.#deliveries.start(new StreamDelivery(this, entry.id, entry.fields, attempts))
       return
     }
     this.#context.log.warn(
@@ -144,31 +144,25 @@ export class StreamSource implements Source {
     this.#group!.settle(entry.id).catch(error => this.#context.broken(error))
   }
 
-  #delivery(id: string, fields: readonly Buffer[], attempts: number): Delivery {
-    const group = this.#group!
-    const { options } = this.#context
-    const { key } = this.#settings
-    const delivery: Delivery = {
-      id,
-      attempts,
-      message: (): Inbound => ({
-        ...readEntry(fields, this.#payloadField, options),
-        attributes: {
-          destination: key,
-          stream: key,
-          group: this.#settings.group,
-          id,
-          attempt: delivery.attempts,
-        },
-      }),
-      settle: () => group.settle(id),
-      bury: reason => this.#bury(delivery, fields, reason),
-      again: () => group.attempted(id, delivery.attempts),
-    }
-    return delivery
+  /** @internal For {@link StreamDelivery}. */
+  messageOf({ id, attempts }: StreamDelivery, fields: readonly Buffer[]): Inbound {
+    const { name: stream, group } = this.#settings
+    const message = readEntry(fields, this.#payloadField, this.#context.options) as Inbound
+    message.attributes = { destination: stream, stream, group, id, attempt: attempts }
+    return message
   }
 
-  async #bury({ id, attempts }: Delivery, fields: readonly Buffer[], reason: SignalboxError): Promise<void> {
+  /** @internal */
+  get group(): StreamGroup {
+    return this.#group!
+  }
+
+  /** @internal */
+  async bury(
+    { id, attempts }: StreamDelivery,
+    fields: readonly Buffer[],
+    reason: SignalboxError,
+  ): Promise<void> {
     const { client } = this.#commands!
     const { options, clock } = this.#context
     const key = deadLetterKey(this.#key, options.keyPrefix, this.#settings)
@@ -204,6 +198,37 @@ export class StreamSource implements Source {
     }
     const host = this.#consumer.slice(0, this.#consumer.indexOf(`-${process.pid}-`))
     await group.removeGone(`${consumer ?? host}-`, GONE_FACTOR * claimIdleMs)
+  }
+}
+
+/** One entry under way. */
+class StreamDelivery implements Delivery {
+  readonly id: string
+  attempts: number
+  readonly #source: StreamSource
+  readonly #fields: readonly Buffer[]
+
+  constructor(source: StreamSource, id: string, fields: readonly Buffer[], attempts: number) {
+    this.#source = source
+    this.id = id
+    this.#fields = fields
+    this.attempts = attempts
+  }
+
+  message(): Inbound {
+    return this.#source.messageOf(this, this.#fields)
+  }
+
+  settle(): Promise<void> {
+    return this.#source.group.settle(this.id)
+  }
+
+  bury(reason: SignalboxError): Promise<void> {
+    return this.#source.bury(this, this.#fields, reason)
+  }
+
+  again(): Promise<void> {
+    return this.#source.group.attempted(this.id, this.attempts)
   }
 }
 

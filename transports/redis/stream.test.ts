@@ -27,7 +27,7 @@ describe('redis streams', serverTest('redis-server'), () => {
     more: Record<string, unknown> = {},
   ) => ({
     url: server.url,
-    stream: { key, group: 'g', start: '0', redeliveryDelayMs: 5, claimIdleMs: 200, ...stream },
+    stream: { name: key, group: 'g', start: '0', redeliveryDelayMs: 5, claimIdleMs: 200, ...stream },
     ...more,
   })
   const pending = async (key: string) => Number(((await outside.xpending(key, 'g')) as [number])[0])
@@ -96,7 +96,7 @@ describe('redis streams', serverTest('redis-server'), () => {
 
   test('what cannot be read, or is too large, goes to the dead letters and never to the service', async t => {
     const key = randomUUID()
-    const deadLetter = { key: `${key}-dead`, maxLen: 0 }
+    const deadLetter = { stream: `${key}-dead`, maxLen: 0 }
     const channel = await startChannel(
       t,
       options(key, { deadLetter }, { maxPayloadBytes: 1_000, contentType: 'application/json' }),
@@ -110,8 +110,8 @@ describe('redis streams', serverTest('redis-server'), () => {
     await outside.xadd(key, '*', 'payload', '"good"')
     await channel.count(1)
     assert.equal(channel.received[0]!.payload, 'good')
-    await until(async () => (await outside.xlen(deadLetter.key)) === 6, 'six dead letters')
-    const codes = (await entriesOf(outside, deadLetter.key)).map(letter => letter['dead-code'])
+    await until(async () => (await outside.xlen(deadLetter.stream)) === 6, 'six dead letters')
+    const codes = (await entriesOf(outside, deadLetter.stream)).map(letter => letter['dead-code'])
     assert.deepEqual(
       codes.toSorted(),
       [

@@ -25,7 +25,7 @@ describe('redis topologies', serverTest('redis-server'), () => {
     for (const key of keys.slice(0, 4)) {
       const stream = await startChannel(
         t,
-        { ...options, stream: { key, group: 'g', start: '0' } },
+        { ...options, stream: { name: key, group: 'g', start: '0' } },
         message => {
           if (String(message.payload) === 'bad') throw new Error('bad')
         },
@@ -37,7 +37,7 @@ describe('redis topologies', serverTest('redis-server'), () => {
         async () => (await bare.client.xlen(`{app:${key}}:dead`)) === 1,
         'the dead letter is written',
       )
-      const list = await startChannel(t, { ...options, list: { key: `${key}-list` } })
+      const list = await startChannel(t, { ...options, list: { name: `${key}-list` } })
       await connection.push(`${key}-list`, 'x')
       await list.count(1)
       await stream.channel.close()
@@ -64,7 +64,7 @@ describe('redis topologies', serverTest('redis-server'), () => {
     const options = { cluster: { nodes: cluster.nodes }, commandTimeoutMs: 1_000 }
     const { connection, losses } = makeConnection(t, options)
     await connection.connect()
-    const channel = await startChannel(t, { ...options, stream: { key: 'x', group: 'g' } })
+    const channel = await startChannel(t, { ...options, stream: { name: 'x', group: 'g' } })
     await Promise.all(cluster.servers.map(server => server.kill()))
     await until(() => losses.length > 0 && channel.losses.length > 0, 'both are lost')
     const failed = await rejection(connection.ping(), 'ping')
@@ -77,7 +77,7 @@ describe('redis topologies', serverTest('redis-server'), () => {
     const group = await startSentinels()
     t.after(() => group.close())
     const sentinel = { name: 'mymaster', nodes: group.nodes }
-    const stream = { key: 's', group: 'g', start: '0', claimIdleMs: 500 }
+    const stream = { name: 's', group: 'g', start: '0', claimIdleMs: 500 }
     const options = { sentinel, commandTimeoutMs: 1_000 }
     const first = makeConnection(t, options)
     await first.connection.connect()
