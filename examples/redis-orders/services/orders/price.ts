@@ -1,5 +1,5 @@
 import { Service, type Static, Type } from 'signalbox'
-import type { RedisConnection } from '../../../../transports/redis/connection.ts'
+import type { RedisConnection } from 'signalbox/redis'
 
 const Order = Type.Object({ id: Type.Integer(), sku: Type.String(), quantity: Type.Integer({ minimum: 1 }) })
 

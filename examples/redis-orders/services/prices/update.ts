@@ -1,5 +1,5 @@
 import { Service, Type } from 'signalbox'
-import type { RedisConnection } from '../../../../transports/redis/connection.ts'
+import type { RedisConnection } from 'signalbox/redis'
 
 /** Keeps the price that was published on `prices.<sku>`. */
 export default class UpdatePrice extends Service {
