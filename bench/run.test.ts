@@ -6,8 +6,8 @@ import { comparisons, verdict } from './goals.ts'
 import { machine, markdown, plot, type Results, table } from './report.ts'
 import { benchmarks, runFile } from './run.ts'
 
-/** Benchmarks that need a server. */
-const SERVERS: Record<string, string> = { amqp: 'rabbitmq-server' }
+/** Programs without which a benchmark cannot run. */
+const SERVERS: Record<string, string> = { amqp: 'rabbitmq-server', redis: 'redis-server' }
 
 const results: Results = {
   date: '2026-01-01T00:00:00Z',
@@ -20,7 +20,8 @@ const results: Results = {
 // Figures of the short form mean nothing, so two run at once.
 describe('short form', { concurrency: 2 }, () => {
   for (const file of benchmarks()) {
-    test(file, SERVERS[file] === undefined ? {} : serverTest(SERVERS[file]), async () => {
+    const needs = SERVERS[file] === undefined ? {} : serverTest(SERVERS[file])
+    test(file, needs, async () => {
       const rows = await runFile(file, true)
       assert.ok(rows.length > 0)
       for (const row of rows) {

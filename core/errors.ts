@@ -353,6 +353,12 @@ export const ERRORS = {
     what: 'A broker has no queue that a message would go to.',
     fix: 'Check exchange and routing key, and that a queue is bound; mandatory: false sends without this check.',
   },
+  SIGNALBOX_OPERATION_REFUSED: {
+    status: 502,
+    retryable: false,
+    what: 'The server of a channel or connection answered an operation with an error.',
+    fix: 'The message has the words of the server; mend the operation, or the rights of the user.',
+  },
   // Store
   SIGNALBOX_STORE_CONFLICT: {
     status: 409,

@@ -151,8 +151,13 @@ export interface TransportSide<Options extends TSchema, Instance> {
 /** The inbound side. */
 export interface ChannelSide<Options extends TSchema> extends TransportSide<Options, Channel> {
   /** `everyWorker`: one instance in each worker (listeners that share a port). `singleton`: one in the cluster. */
-  placement: 'everyWorker' | 'singleton'
+  placement: Placement
+  /** The placement where it depends on the options; absent: `placement`, always. */
+  placementOf?(options: Static<Options>): Placement
 }
+
+/** Where the instances of a channel live. */
+export type Placement = 'everyWorker' | 'singleton'
 
 /** The outbound side. */
 export interface ConnectionSide<Options extends TSchema, Instance> extends TransportSide<Options, Instance> {

@@ -3,6 +3,7 @@ import type { Transport } from '../core/transport.ts'
 import { amqp } from './amqp/index.ts'
 import { http } from './http/index.ts'
 import { memory } from './memory/index.ts'
+import { redis } from './redis/index.ts'
 import { websocket } from './websocket/index.ts'
 
-export const transports: readonly Transport[] = [http, websocket, amqp, memory]
+export const transports: readonly Transport[] = [http, websocket, amqp, redis, memory]
