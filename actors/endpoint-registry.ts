@@ -100,7 +100,7 @@ export class EndpointRegistry {
 
   async #openChannel(config: EndpointConfig): Promise<void> {
     const running = this.#channelOf(config)
-    const placement = this.#transportNamed(config.type).channel!.placement
+    const placement = this.#placementOf(config)
     this.#channels.set(config.name, running)
     this.#worker.declareOrReplace(running.address, { placement, spec: running.actor.spec })
     // Whichever worker runs the only one opens it when it is told to.
@@ -119,7 +119,7 @@ export class EndpointRegistry {
    * drains, makes room. One that does not open gives way to the old one again.
    */
   async #replaceChannel(before: Running<ChannelActor>, config: EndpointConfig): Promise<void> {
-    const placement = this.#transportNamed(config.type).channel!.placement
+    const placement = this.#placementOf(config)
     const next = this.#channelOf(config)
     before.actor.supersede()
     this.#channels.set(config.name, next)
@@ -133,6 +133,11 @@ export class EndpointRegistry {
       this.#worker.declareOrReplace(again.address, { placement, spec: again.actor.spec })
       throw error
     }
+  }
+
+  #placementOf({ type, options }: EndpointConfig): 'everyWorker' | 'singleton' {
+    const side = this.#transportNamed(type).channel!
+    return side.placementOf?.(options as never) ?? side.placement
   }
 
   #channelOf(config: EndpointConfig): Running<ChannelActor> {

@@ -152,6 +152,8 @@ export interface TransportSide<Options extends TSchema, Instance> {
 export interface ChannelSide<Options extends TSchema> extends TransportSide<Options, Channel> {
   /** `everyWorker`: one instance in each worker (listeners that share a port). `singleton`: one in the cluster. */
   placement: 'everyWorker' | 'singleton'
+  /** Where a channel of these options runs, when the options say so. Default: `placement`. */
+  placementOf?(options: Static<Options>): 'everyWorker' | 'singleton'
 }
 
 /** The outbound side. */
@@ -161,6 +163,10 @@ export interface ConnectionSide<Options extends TSchema, Instance> extends Trans
    * `headers`). They are counted and traced, and carry the correlation id and the trace. Default: `send` alone.
    */
   operations?: Readonly<Record<string, number>>
+  /** What the spans of its operations are. Default: `client` with request/reply, otherwise `producer`. */
+  kind?: 'client' | 'producer'
+  /** Its operations end with the call of the service that they belong to: they get its signal, unless they have one. */
+  followsCall?: boolean
 }
 
 /** A transport, as exported from its `index.ts`. */

@@ -2,6 +2,7 @@
 import type { Transport } from '../core/transport.ts'
 import { http } from './http/index.ts'
 import { memory } from './memory/index.ts'
+import { sql } from './sql/index.ts'
 import { websocket } from './websocket/index.ts'
 
-export const transports: readonly Transport[] = [http, websocket, memory]
+export const transports: readonly Transport[] = [http, websocket, sql, memory]

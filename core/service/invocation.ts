@@ -98,6 +98,10 @@ export class Invocation implements ServiceContext {
     return this.observation === undefined ? this.#envelope.context.trace : this.observation.trace
   }
 
+  get signal(): AbortSignal {
+    return this.#envelope.signal
+  }
+
   get log(): Logger {
     this.#log ??= this.#ports.log.child({ service: this.#service, cid: this.cid })
     return this.#log

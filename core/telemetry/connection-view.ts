@@ -9,6 +9,8 @@ import { traceHeaders } from './trace-context.ts'
 export interface Caller {
   readonly cid: string | undefined
   readonly trace: string | undefined
+  /** Aborted when whoever called gives up or the deadline passes; read where an operation follows it. */
+  readonly signal?: AbortSignal | undefined
 }
 
 interface About {
@@ -45,7 +47,8 @@ async function run(
   call: Operation,
 ): Promise<unknown> {
   const options = args[position] as Record<string, unknown> | undefined
-  const kind = transport.capabilities.requestReply ? 'client' : 'producer'
+  const side = transport.connection
+  const kind = side?.kind ?? (transport.capabilities.requestReply ? 'client' : 'producer')
   const observation = observer?.connection(meter, {
     ...pick(caller),
     operation,
@@ -58,6 +61,7 @@ async function run(
     caller.cid,
     transport.capabilities.headers ? (observation?.trace ?? caller.trace) : undefined,
   )
+  if (side?.followsCall && carried.signal === undefined && caller.signal) carried.signal = caller.signal
   const passed = args.slice()
   passed[position] = carried
   const startedAt = meter.begin()
@@ -83,7 +87,7 @@ function carry(
   options: Record<string, unknown> | undefined,
   cid: string | undefined,
   trace: string | undefined,
-) {
+): Record<string, unknown> {
   const headers = options?.traceparent === undefined ? traceHeaders(trace) : undefined
   const given = options?.headers as Record<string, string> | undefined
   const own = given !== undefined && Object.keys(given).some(name => name.toLowerCase() === 'traceparent')

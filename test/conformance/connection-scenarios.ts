@@ -133,7 +133,10 @@ export const CONNECTION_LIFE: readonly Scenario<ConnectionBench>[] = [
         () => succeeds(send(bench, opened.instance, { payload: Buffer.from('after') })),
         'it works again',
       )
-      assert.equal(arrived.at(-1)?.payload.toString(), 'after')
+      await until(
+        () => arrived.at(-1)?.payload.toString() === 'after',
+        'the message after the return arrives',
+      )
       await within(opened.instance.ping(), 'ping after the return')
     },
   },

@@ -1,11 +1,11 @@
 /** The sessions of one database in one worker: a pool, statements within their time, and who notices a lost server. */
-import { Pool } from 'tarn'
 import type { AbortSource } from '../../core/abort.ts'
 import { SignalboxError } from '../../core/errors.ts'
 import type { TransportContext } from '../../core/transport.ts'
 import { loadDriver } from './drivers/index.ts'
 import { isLost, sqlError } from './errors.ts'
 import type { DatabaseSettings, Dialect } from './options.ts'
+import { PoolAborted, PoolTimeout, SessionPool } from './pool.ts'
 import type { Driver, Result, Row, Session, SessionEvents } from './session.ts'
 import { type Statement, shorten } from './statement.ts'
 
@@ -19,8 +19,6 @@ export interface Limits {
 
 /** How long the server may take to give up a statement before its session is closed, in milliseconds. */
 const CANCEL_MS = 2_000
-/** How long closing waits for sessions, in milliseconds. */
-const CLOSE_MS = 5_000
 
 const PINGS: Partial<Record<Dialect, string>> = { oracle: 'select 1 from dual' }
 
@@ -31,11 +29,16 @@ export class Database {
   readonly #closed = new AbortController()
   readonly #sessions = new Map<Session, { openedAt: number }>()
   #driver: Driver | undefined
-  #pool: Pool<Session> | undefined
+  #pool: SessionPool<Session> | undefined
   #closing: Promise<void> | undefined
   #probing = false
+  /** Ends what runs, when this closes. */
+  readonly #underWay = new Set<() => void>()
   /** Statements that the server was asked to give up. */
   readonly #cancelling = new Set<Promise<void>>()
+  /** The session that listens: when it is lost, so is what it would have heard. */
+  #listener: Session | undefined
+  #notified: SessionEvents['notified']
 
   constructor(settings: DatabaseSettings, context: TransportContext) {
     this.settings = settings
@@ -59,21 +62,16 @@ export class Database {
   /** Loads the driver, makes the pool and opens the first sessions. Rejects with a typed error. */
   async connect(): Promise<void> {
     if (this.#pool || this.#closing) throw this.#notOpen()
-    const { pool, connectTimeoutMs } = this.settings
+    const { pool } = this.settings
     const most = this.dialect === 'sqlite' && this.settings.databaseFile === undefined ? 1 : pool.max
-    this.#pool = new Pool<Session>({
-      create: () => this.#open(),
-      destroy: session => this.#forget(session),
-      validate: session => !session.broken && this.#isYoung(session),
+    this.#pool = new SessionPool<Session>({
+      open: () => this.#open(),
+      close: session => this.#forget(session),
+      isUsable: session => !session.broken && this.#isYoung(session),
       min: Math.min(pool.min, most),
       max: most,
-      acquireTimeoutMillis: pool.acquireTimeoutMs,
-      createTimeoutMillis: connectTimeoutMs + 1_000,
-      destroyTimeoutMillis: CLOSE_MS,
-      idleTimeoutMillis: pool.idleTimeoutMs,
-      createRetryIntervalMillis: 200,
-      propagateCreateError: true,
-      log: text => this.#context.log.debug({ connection: this.#context.name }, text),
+      acquireTimeoutMs: pool.acquireTimeoutMs,
+      idleTimeoutMs: pool.idleTimeoutMs,
     })
     this.#driver = await loadDriver(this.dialect)
     const first = await Promise.all(
@@ -87,27 +85,18 @@ export class Database {
     const pool = this.#pool
     if (!pool || this.#closing) throw this.#notOpen()
     if (signal?.aborted) throw stopped(signal)
-    const pending = pool.acquire()
-    const giveUp = () => pending.abort()
-    signal?.addEventListener('abort', giveUp, { once: true })
-    this.#closed.signal.addEventListener('abort', giveUp, { once: true })
     try {
-      return await pending.promise
+      return await pool.acquire(signal)
     } catch (error) {
       if (this.#closing) throw this.#notOpen()
-      if (signal?.aborted) throw stopped(signal)
+      if (error instanceof PoolAborted && signal) throw stopped(signal)
       throw this.#acquireError(error)
-    } finally {
-      signal?.removeEventListener('abort', giveUp)
-      this.#closed.signal.removeEventListener('abort', giveUp)
     }
   }
 
   /** Takes a session back; a broken one is closed. */
   release(session: Session): void {
-    const pool = this.#pool!
-    pool.release(session)
-    if (session.broken) pool.check()
+    this.#pool!.release(session)
   }
 
   /** Executes one statement in a session of its own. */
@@ -152,7 +141,7 @@ export class Database {
     const onClose = () => giveUp(this.#notOpen())
     const timer = setTimeout(() => giveUp(tooSlow(statement, timeoutMs)), timeoutMs)
     signal?.addEventListener('abort', onAbort, { once: true })
-    this.#closed.signal.addEventListener('abort', onClose, { once: true })
+    this.#underWay.add(onClose)
     const running = operation()
     try {
       return await Promise.race([running, stop.promise])
@@ -161,7 +150,7 @@ export class Database {
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', onAbort)
-      this.#closed.signal.removeEventListener('abort', onClose)
+      this.#underWay.delete(onClose)
       if (slowQueryMs !== undefined) this.#logSlow(performance.now() - startedAt, slowQueryMs, statement, cid)
     }
   }
@@ -191,6 +180,20 @@ export class Database {
     }
   }
 
+  /** PostgreSQL: keeps a session that listens. Its loss is the loss of the database. */
+  async listen(
+    channels: readonly string[],
+    notified: (channel: string, payload: string) => void,
+  ): Promise<{ flow(on: boolean): void }> {
+    this.#notified = notified
+    const session = await this.acquire()
+    if (!session.listen || !session.flow) throw this.#notOpen()
+    this.#listener = session
+    const { timeoutMs } = this.settings
+    await this.timed(session, { source: 'listen' }, { timeoutMs }, () => session.listen!(channels))
+    return { flow: on => session.flow!(on) }
+  }
+
   async ping(timeoutMs = this.settings.timeoutMs): Promise<void> {
     const text = PINGS[this.dialect] ?? 'select 1'
     await this.run({ text, values: [], source: text }, { timeoutMs })
@@ -209,11 +212,10 @@ export class Database {
 
   async #close(): Promise<void> {
     this.#closed.abort()
-    const pool = this.#pool
+    for (const giveUp of [...this.#underWay]) giveUp()
     await Promise.all(this.#cancelling)
     // Sessions that are lent out are closed under their users, who get an error.
-    await Promise.all([...this.#sessions.keys()].map(session => this.#forget(session)))
-    await pool?.destroy()
+    await this.#pool?.close()
     await Promise.all([...this.#sessions.keys()].map(session => this.#forget(session)))
   }
 
@@ -223,6 +225,9 @@ export class Database {
     const events: SessionEvents = {
       log: this.#context.log,
       lost: error => void this.#lost(session.opened, error),
+      notified: (channel, payload) => {
+        if (session.opened && session.opened === this.#listener) this.#notified?.(channel, payload)
+      },
     }
     try {
       const opened = await this.#driver!.open(settings, events)
@@ -257,6 +262,10 @@ export class Database {
     this.#note(error, 'a session was lost')
     if (session) this.#sessions.delete(session)
     if (this.#closing || this.#probing) return
+    if (session && session === this.#listener) {
+      this.#context.lost(sqlError(this.dialect, error, 'use'))
+      return
+    }
     this.#probing = true
     try {
       const probe = await this.#open()
@@ -291,7 +300,7 @@ export class Database {
 
   #acquireError(error: unknown): SignalboxError {
     if (error instanceof SignalboxError) return error
-    if ((error as Error).name === 'TimeoutError' || /timed? ?out/i.test((error as Error).message)) {
+    if (error instanceof PoolTimeout) {
       const { acquireTimeoutMs, max } = this.settings.pool
       return new SignalboxError(
         'SIGNALBOX_OVERLOADED',

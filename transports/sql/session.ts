@@ -48,6 +48,10 @@ export interface Session {
   rollback(): Promise<void>
   /** Asks the server to give up the statement under way. Resolves when it was asked, or it is broken now. */
   cancel(): Promise<void>
+  /** PostgreSQL: sends notifications of these channels to {@link SessionEvents.notified}. */
+  listen?(channels: readonly string[]): Promise<void>
+  /** PostgreSQL: reads nothing from the server until it is told to go on. */
+  flow?(on: boolean): void
   close(): Promise<void>
 }
 

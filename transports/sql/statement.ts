@@ -4,7 +4,7 @@
  * into the placeholders of the database from its text alone: a value never becomes a part of it.
  */
 import { SignalboxError } from '../../core/errors.ts'
-import type { Dialect } from './options.ts'
+import { DIALECTS, type Dialect } from './options.ts'
 
 /** Values by name, or in order. */
 export type Parameters = Readonly<Record<string, unknown>> | readonly unknown[]
@@ -158,22 +158,30 @@ function placeholderOf(dialect: Dialect, number: number): string {
   return '?'
 }
 
-/** Where the text of a statement is not SQL to look at: comments, strings, quoted names. */
+const MYSQL_QUOTES = /'[^'\\]*(?:\\[\s\S][^'\\]*)*'|"[^"\\]*(?:\\[\s\S][^"\\]*)*"/
+
+/**
+ * Where the text of a statement is not SQL to look at: comments, strings, quoted names. A doubled quote ends one string
+ * and begins the next, which comes to the same.
+ */
 function skipsOf(dialect: Dialect): RegExp {
   const mysql = dialect === 'mysql' || dialect === 'mariadb'
   const alternatives = [
     mysql ? /--[\s][^\n]*|#[^\n]*/ : /--[^\n]*/,
-    mysql ? /'(?:[^'\\]|\\[^]|'')*'|"(?:[^"\\]|\\[^]|"")*"/ : /'(?:[^']|'')*'|"(?:[^"]|"")*"/,
-    ...(mysql || dialect === 'sqlite' ? [/`(?:[^`]|``)*`/] : []),
+    mysql ? MYSQL_QUOTES : /'[^']*'|"[^"]*"/,
+    ...(mysql || dialect === 'sqlite' ? [/`[^`]*`/] : []),
     ...(dialect === 'mssql' || dialect === 'sqlite' ? [/\[[^\]]*\]/] : []),
   ]
   return new RegExp(alternatives.map(({ source }) => source).join('|'), 'y')
 }
 
-const SKIPS = new Map<Dialect, RegExp>()
+const SKIPS = Object.fromEntries(DIALECTS.map(dialect => [dialect, skipsOf(dialect)])) as Record<
+  Dialect,
+  RegExp
+>
 const NAME = /:(\.\.\.)?([A-Za-z_][A-Za-z0-9_]*)/y
 const NUMBER = /\$([1-9][0-9]{0,4})/y
-const ESCAPE_STRING = /[eE]'(?:[^'\\]|\\[^]|'')*'/y
+const ESCAPE_STRING = /[eE]'[^'\\]*(?:\\[\s\S][^'\\]*)*'/y
 const DOLLAR_QUOTE = /\$([A-Za-z_][A-Za-z0-9_]*)?\$/y
 const ORACLE_QUOTE = /[nN]?[qQ]'([^\s])/y
 const WORD = /[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*/y
@@ -240,8 +248,7 @@ function template(
 
 /** Where the SQL goes on after what begins at `at` and is none; `at` itself when it is. */
 function skip(dialect: Dialect, sql: string, at: number): number {
-  let skips = SKIPS.get(dialect)
-  if (!skips) SKIPS.set(dialect, (skips = skipsOf(dialect)))
+  const skips = SKIPS[dialect]
   if (sql.startsWith('/*', at)) return endOfComment(dialect, sql, at)
   // Casts and assignments: a::int, @a := 1.
   if (sql.startsWith('::', at) || sql.startsWith(':=', at)) return at + 2

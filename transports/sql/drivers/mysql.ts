@@ -1,4 +1,5 @@
 /** MySQL and MariaDB, by the package mysql2. Statements are always prepared by the server: values never enter the text. */
+import type { Socket } from 'node:net'
 import type { Connection, ConnectionOptions, FieldPacket, ResultSetHeader } from 'mysql2'
 import type { DatabaseSettings } from '../options.ts'
 import type { Driver, Result, Row, Session, SessionEvents, TransactionMode } from '../session.ts'
@@ -41,7 +42,7 @@ class MysqlSession implements Session {
     }
     let connected = false
     session.#connection.on('error', gone)
-    session.#connection.on('end', () => gone(new Error('the server ended the session')))
+    session.#stream.once('close', () => gone(new Error('the server ended the session')))
     try {
       await called<void>(done => session.#connection.connect(done))
       const limit = Math.max(settings.timeoutMs, settings.transactionTimeoutMs) + 1_000
@@ -56,6 +57,10 @@ class MysqlSession implements Session {
     }
     connected = true
     return session
+  }
+
+  get #stream(): Socket {
+    return (this.#connection as unknown as { stream: Socket }).stream
   }
 
   get broken(): boolean {
@@ -134,7 +139,7 @@ class MysqlSession implements Session {
     this.#closing = true
     const wasBroken = this.#broken
     this.#broken = true
-    const stream = (this.#connection as unknown as { stream: import('node:net').Socket }).stream
+    const stream = this.#stream
     if (stream.destroyed) return
     const closed = new Promise<void>(resolve => stream.once('close', () => resolve()))
     const busy = (this.#connection as unknown as { _command?: unknown })._command !== undefined

@@ -22,7 +22,6 @@ export async function load(): Promise<Driver> {
 }
 
 class OracleSession implements Session {
-  readonly #settings: DatabaseSettings
   readonly #connection: OracleConnection
   readonly #fetchTypeHandler: FetchTypeHandler
   readonly #outFormat: number
@@ -30,7 +29,6 @@ class OracleSession implements Session {
   #inTransaction = false
 
   private constructor(oracledb: Oracle, settings: DatabaseSettings, connection: OracleConnection) {
-    this.#settings = settings
     this.#connection = connection
     this.#outFormat = oracledb.OUT_FORMAT_OBJECT
     this.#fetchTypeHandler = oracleReader(oracledb, settings)

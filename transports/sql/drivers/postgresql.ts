@@ -1,4 +1,5 @@
 /** PostgreSQL, by the package pg. */
+import type { Socket } from 'node:net'
 import type PgModule from 'pg'
 import type { Client, ClientConfig, CustomTypesConfig, QueryResult } from 'pg'
 import type PgCursor from 'pg-cursor'
@@ -33,6 +34,8 @@ class PostgresSession implements Session {
   readonly #names = new Map<string, string>()
   #broken = false
   #closing = false
+  /** Statements under way, and streams that are open. */
+  #running = 0
 
   private constructor(pg: Pg, cursor: Cursor, settings: DatabaseSettings) {
     this.#pg = pg
@@ -79,10 +82,16 @@ class PostgresSession implements Session {
       types: this.#types,
       ...(name !== undefined && { name }),
     }
-    return resultOf(await this.#client.query(query))
+    this.#running++
+    try {
+      return resultOf(await this.#client.query(query))
+    } finally {
+      this.#running--
+    }
   }
 
   async *stream({ text, values }: Statement, batchRows: number): AsyncGenerator<Row[], void> {
+    this.#running++
     const cursor = this.#client.query(
       new this.#cursor<Row>(text, values.map(parameter), { types: this.#types as never }),
     )
@@ -94,6 +103,7 @@ class PostgresSession implements Session {
       }
     } finally {
       if (!this.#broken) await cursor.close()
+      this.#running--
     }
   }
 
@@ -141,15 +151,27 @@ class PostgresSession implements Session {
     }
   }
 
+  async listen(channels: readonly string[]): Promise<void> {
+    for (const channel of channels)
+      await this.#client.query(`listen ${this.#client.escapeIdentifier(channel)}`)
+  }
+
+  flow(on: boolean): void {
+    if (on) this.#stream.resume()
+    else this.#stream.pause()
+  }
+
+  get #stream(): Socket {
+    return (this.#client as Client & { connection: { stream: Socket } }).connection.stream
+  }
+
   async close(): Promise<void> {
     this.#closing = true
     const wasBroken = this.#broken
     this.#broken = true
-    const client = this.#client as Client & { connection: { stream: { destroy(): void } } }
     // An idle session says goodbye; one with a statement under way would wait for its end.
-    if (wasBroken || (client as unknown as { activeQuery?: unknown }).activeQuery)
-      client.connection.stream.destroy()
-    await client.end()
+    if (wasBroken || this.#running > 0) this.#stream.destroy()
+    await this.#client.end()
   }
 
   /** Statements that come again are kept prepared by the server, as many as the options say. */
