@@ -1,7 +1,7 @@
 /** What private database servers have in common: a folder of their own user, a free port, start, stop, kill. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,14 +62,17 @@ export abstract class DatabaseServer {
     return this.#end(this.stopSignal)
   }
 
-  /** kill -9, as when the machine dies. */
-  kill(): Promise<void> {
-    return this.#end('SIGKILL')
+  /** kill -9 of it and of the processes it has started, as when the machine dies. */
+  async kill(): Promise<void> {
+    const children = this.#child?.pid === undefined ? [] : childrenOf(this.#child.pid)
+    await this.#end('SIGKILL')
+    for (const pid of children) killProcess(pid)
+    while (children.some(isRunning)) await sleep(5)
   }
 
   /** Stops it and removes its folder. */
   async close(): Promise<void> {
-    await this.#end('SIGKILL')
+    await this.kill()
     for (let attempt = 0; ; attempt++) {
       try {
         rmSync(this.folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
@@ -123,6 +126,39 @@ export abstract class DatabaseServer {
     await closed
     clearTimeout(late)
   }
+}
+
+function childrenOf(pid: number): number[] {
+  const children: number[] = []
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const stat = readIfThere(`/proc/${name}/stat`)
+    // The name of the program, in parentheses, may have spaces.
+    if (Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === pid) children.push(Number(name))
+  }
+  return children
+}
+
+function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    return ''
+  }
+}
+
+function killProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** One that is dead and only waits to be reaped has no memory and no sockets any more. */
+function isRunning(pid: number): boolean {
+  const stat = readIfThere(`/proc/${pid}/stat`)
+  return stat !== '' && !/^[ZX]$/.test(stat.slice(stat.lastIndexOf(')') + 2)[0] ?? '')
 }
 
 function isRoot(): boolean {

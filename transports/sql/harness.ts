@@ -68,9 +68,7 @@ export async function openChannelEndpoint(site: Site): Promise<ChannelEndpoint> 
       return undefined
     },
     unsettled: async () => (await site.run(`select id from ${name} where state = 'new'`)).length,
-    close: async () => {
-      await site.run(`drop table if exists ${name}`)
-    },
+    close: () => dropTable(site, name),
   }
 }
 
@@ -98,9 +96,21 @@ export async function openConnectionEndpoint(site: Site): Promise<ConnectionEndp
     async close() {
       seen.closed = true
       await reading
-      await site.run(`drop table if exists ${name}`)
+      await dropTable(site, name)
       rmSync(folder, { recursive: true, force: true })
     },
+  }
+}
+
+/** A scenario that failed may have left the server stopped. */
+async function dropTable(site: Site, name: string): Promise<void> {
+  const drop = `drop table if exists ${name}`
+  try {
+    await site.run(drop)
+  } catch (error) {
+    if (!site.peer) throw error
+    await site.peer.start()
+    await site.run(drop)
   }
 }
 
