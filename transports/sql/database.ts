@@ -70,27 +70,26 @@ export class Database {
       isUsable: session => !session.broken && this.#isYoung(session),
       min: Math.min(pool.min, most),
       max: most,
-      acquireTimeoutMs: pool.acquireTimeoutMs,
       idleTimeoutMs: pool.idleTimeoutMs,
     })
     this.#driver = await loadDriver(this.dialect)
-    const first = await Promise.all(
-      Array.from({ length: Math.max(1, Math.min(pool.min, most)) }, () => this.acquire()),
-    )
+    const timeoutMs = Math.max(pool.acquireTimeoutMs, this.settings.connectTimeoutMs + 1_000)
+    const count = Math.max(1, Math.min(pool.min, most))
+    const first = await Promise.all(Array.from({ length: count }, () => this.acquire(undefined, timeoutMs)))
     for (const session of first) this.release(session)
   }
 
   /** Lends a session. Rejects when none is free in time, at an abort, and when no new one opens. */
-  async acquire(signal?: AbortSource): Promise<Session> {
+  async acquire(signal?: AbortSource, timeoutMs = this.settings.pool.acquireTimeoutMs): Promise<Session> {
     const pool = this.#pool
     if (!pool || this.#closing) throw this.#notOpen()
     if (signal?.aborted) throw stopped(signal)
     try {
-      return await pool.acquire(signal)
+      return await pool.acquire(timeoutMs, signal)
     } catch (error) {
       if (this.#closing) throw this.#notOpen()
       if (error instanceof PoolAborted && signal) throw stopped(signal)
-      throw this.#acquireError(error)
+      throw this.#acquireError(error, timeoutMs)
     }
   }
 
@@ -129,13 +128,15 @@ export class Database {
     const { slowQueryMs } = this.settings
     const startedAt = slowQueryMs === undefined ? 0 : performance.now()
     let reason: SignalboxError | undefined
+    let cancelling: Promise<void> | undefined
     const stop = Promise.withResolvers<never>()
     const giveUp = (why: SignalboxError) => {
       if (reason) return
       reason = why
-      const cancelling = this.#cancel(session, running).then(() => stop.reject(why))
-      this.#cancelling.add(cancelling)
-      void cancelling.finally(() => this.#cancelling.delete(cancelling))
+      const done = this.#cancel(session, running).then(() => stop.reject(why))
+      cancelling = done
+      this.#cancelling.add(done)
+      void done.finally(() => this.#cancelling.delete(done))
     }
     const onAbort = () => giveUp(stopped(signal!))
     const onClose = () => giveUp(this.#notOpen())
@@ -146,6 +147,8 @@ export class Database {
     try {
       return await Promise.race([running, stop.promise])
     } catch (error) {
+      // The session is given back only when what cancels is done with it.
+      if (reason) await cancelling
       throw reason ?? this.#failed(error, statement)
     } finally {
       clearTimeout(timer)
@@ -201,7 +204,11 @@ export class Database {
 
   /** Ends everything that runs and closes all sessions. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= this.#close()
+    if (!this.#closing) {
+      const closing = Promise.withResolvers<void>()
+      this.#closing = closing.promise
+      this.#close().then(closing.resolve, closing.reject)
+    }
     return this.#closing
   }
 
@@ -211,7 +218,7 @@ export class Database {
   }
 
   async #close(): Promise<void> {
-    this.#closed.abort()
+    this.#closed.abort(this.#notOpen())
     for (const giveUp of [...this.#underWay]) giveUp()
     await Promise.all(this.#cancelling)
     // Sessions that are lent out are closed under their users, who get an error.
@@ -298,13 +305,13 @@ export class Database {
     if (this.dialect !== 'sqlite') await this.#forget(session)
   }
 
-  #acquireError(error: unknown): SignalboxError {
+  #acquireError(error: unknown, timeoutMs: number): SignalboxError {
     if (error instanceof SignalboxError) return error
     if (error instanceof PoolTimeout) {
-      const { acquireTimeoutMs, max } = this.settings.pool
+      const { max } = this.settings.pool
       return new SignalboxError(
         'SIGNALBOX_OVERLOADED',
-        `no session of the pool (max ${max}) was free within ${acquireTimeoutMs} ms`,
+        `no session of the pool (max ${max}) was free within ${timeoutMs} ms`,
         { cause: error },
       )
     }

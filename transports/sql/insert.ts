@@ -38,7 +38,7 @@ export function insertStatements(
       throw unlisted(`column '${column}' of ${table} is not in the option tables`, column, allowed)
   }
   const builder = statementBuilder(dialect)
-  const limit = LIMITS[dialect as Dialect]
+  const limit = LIMITS[dialect]
   const size = Math.max(1, Math.min(limit.rows, Math.floor(limit.values / Math.max(1, columns.length))))
   const statements: Statement[] = []
   for (let from = 0; from < rows.length; from += size) {

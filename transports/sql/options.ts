@@ -73,7 +73,14 @@ const Values = Type.Object(
 /** What a channel and a connection have in common: how the database is reached. */
 export const DATABASE = {
   dialect: Type.Union(
-    DIALECTS.map(name => Type.Literal(name)),
+    [
+      Type.Literal('postgresql'),
+      Type.Literal('mysql'),
+      Type.Literal('mariadb'),
+      Type.Literal('mssql'),
+      Type.Literal('oracle'),
+      Type.Literal('sqlite'),
+    ],
     { description: 'Which database it is' },
   ),
   host: Type.String({

@@ -7,7 +7,6 @@ import type { AbortSource } from '../../core/abort.ts'
 export interface PoolOptions<T> {
   min: number
   max: number
-  acquireTimeoutMs: number
   idleTimeoutMs: number
   open(): Promise<T>
   /** Never rejects. */
@@ -48,8 +47,8 @@ export class SessionPool<T> {
     return { all: this.#free.length + this.#lent.size + this.#opening, lent: this.#lent.size }
   }
 
-  /** Lends one. Rejects with PoolTimeout, PoolAborted, or the error of `open`. */
-  acquire(signal?: AbortSource): Promise<T> {
+  /** Lends one, at most `timeoutMs` later. Rejects with PoolTimeout, PoolAborted, or the error of `open`. */
+  acquire(timeoutMs: number, signal?: AbortSource): Promise<T> {
     if (this.#closed || signal?.aborted) return Promise.reject(new PoolAborted('given up'))
     const free = this.#takeFree()
     if (free !== undefined) return Promise.resolve(free)
@@ -70,10 +69,7 @@ export class SessionPool<T> {
         },
       }
       const onAbort = () => waiter.reject(new PoolAborted('given up'))
-      const timer = setTimeout(
-        () => waiter.reject(new PoolTimeout('none was free')),
-        this.#options.acquireTimeoutMs,
-      )
+      const timer = setTimeout(() => waiter.reject(new PoolTimeout('none was free')), timeoutMs)
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#waiters.add(waiter)
       this.#grow()
