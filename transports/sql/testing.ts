@@ -3,7 +3,9 @@ import type { TestContext } from 'node:test'
 import { systemClock } from '../../core/clock.ts'
 import { parseOptions } from '../../core/schema.ts'
 import { type Logger, silentLogger } from '../../core/telemetry/log.ts'
-import type { TransportContext } from '../../core/transport.ts'
+import type { Inbound, TransportContext } from '../../core/transport.ts'
+import { SqlChannel } from './channel.ts'
+import { SqlChannelOptions, type SqlChannelSettings } from './channel-options.ts'
 import { SqlConnection } from './connection.ts'
 import { SqlConnectionOptions, type SqlConnectionSettings } from './options.ts'
 
@@ -36,4 +38,22 @@ export async function connect(
   const connection = newConnection(t, options, ends)
   await connection.connect()
   return connection
+}
+
+/** A channel that is open; it is closed at the end of the test. `handle` stands for the service. */
+export async function openChannel(
+  t: TestContext,
+  options: Record<string, unknown>,
+  handle: (message: Inbound) => Promise<unknown> | unknown,
+  ends?: TestEnds,
+): Promise<SqlChannel> {
+  const settings = parseOptions<SqlChannelSettings>(
+    SqlChannelOptions,
+    { intervalMs: 20, redeliveryDelayMs: 5, ...options },
+    'test',
+  )
+  const channel = new SqlChannel(settings, testContext(ends))
+  t.after(() => channel.close())
+  await channel.connect(async message => ({ payload: await handle(message), headers: {}, cid: 'test' }))
+  return channel
 }
