@@ -16,7 +16,7 @@ import { inFlight, medians, QUICK } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
 const ROWS = QUICK ? 200 : 20_000
-const QUERIES = QUICK ? 100 : 5_000
+const QUERIES = QUICK ? 100 : 20_000
 const BATCH = 100
 const LANES = 10
 const SELECT = "select * from jobs where state = 'new' order by id limit $1 for update skip locked"

@@ -100,11 +100,12 @@ export class Database {
 
   /** Executes one statement in a session of its own. */
   async run(statement: Statement, limits: Limits): Promise<Result> {
-    const session = await this.acquire(limits.signal)
+    const session = this.#closing ? undefined : this.#pool?.takeFree()
+    const lent = session ?? (await this.acquire(limits.signal))
     try {
-      return await this.runIn(session, statement, limits)
+      return await this.runIn(lent, statement, limits)
     } finally {
-      this.release(session)
+      this.release(lent)
     }
   }
 
@@ -117,45 +118,53 @@ export class Database {
    * Runs one operation of a session within its time. At its end, and when the call is aborted or this closes, the
    * server is asked to give up; the session is not used again then. Slow statements are logged, without values.
    */
-  async timed<T>(
+  timed<T>(
     session: Session,
     statement: Pick<Statement, 'source'>,
     { timeoutMs, signal, cid }: Limits,
     operation: () => Promise<T>,
   ): Promise<T> {
-    if (this.#closing) throw this.#notOpen()
-    if (signal?.aborted) throw stopped(signal)
+    if (this.#closing) return Promise.reject(this.#notOpen())
+    if (signal?.aborted) return Promise.reject(stopped(signal))
     const { slowQueryMs } = this.settings
     const startedAt = slowQueryMs === undefined ? 0 : performance.now()
-    let reason: SignalboxError | undefined
-    let cancelling: Promise<void> | undefined
-    const stop = Promise.withResolvers<never>()
-    const giveUp = (why: SignalboxError) => {
-      if (reason) return
-      reason = why
-      const done = this.#cancel(session, running).then(() => stop.reject(why))
-      cancelling = done
-      this.#cancelling.add(done)
-      void done.finally(() => this.#cancelling.delete(done))
-    }
-    const onAbort = () => giveUp(stopped(signal!))
-    const onClose = () => giveUp(this.#notOpen())
-    const timer = setTimeout(() => giveUp(tooSlow(statement, timeoutMs)), timeoutMs)
-    signal?.addEventListener('abort', onAbort, { once: true })
-    this.#underWay.add(onClose)
-    const running = operation()
-    try {
-      return await Promise.race([running, stop.promise])
-    } catch (error) {
+    return new Promise((resolve, reject) => {
+      let reason: SignalboxError | undefined
+      let cancelling: Promise<void> | undefined
+      let hasEnded = false
+      const giveUp = (why: SignalboxError) => {
+        if (reason || hasEnded) return
+        reason = why
+        cancelling = this.#cancel(session, running)
+        this.#cancelling.add(cancelling)
+        void cancelling.then(() => {
+          this.#cancelling.delete(cancelling!)
+          // A statement that cannot be ended is not waited for.
+          if (!hasEnded) end(() => reject(why))
+        })
+      }
+      const onAbort = () => giveUp(stopped(signal!))
+      const onClose = () => giveUp(this.#notOpen())
       // The session is given back only when what cancels is done with it.
-      if (reason) await cancelling
-      throw reason ?? this.#failed(error, statement)
-    } finally {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', onAbort)
-      this.#underWay.delete(onClose)
-      if (slowQueryMs !== undefined) this.#logSlow(performance.now() - startedAt, slowQueryMs, statement, cid)
-    }
+      const end = (settle: () => void) => {
+        hasEnded = true
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', onAbort)
+        this.#underWay.delete(onClose)
+        if (slowQueryMs !== undefined)
+          this.#logSlow(performance.now() - startedAt, slowQueryMs, statement, cid)
+        if (cancelling) void cancelling.then(settle)
+        else settle()
+      }
+      const timer = setTimeout(() => giveUp(tooSlow(statement, timeoutMs)), timeoutMs)
+      signal?.addEventListener('abort', onAbort, { once: true })
+      this.#underWay.add(onClose)
+      const running = operation()
+      running.then(
+        value => end(() => resolve(value)),
+        error => end(() => reject(reason ?? this.#failed(error, statement))),
+      )
+    })
   }
 
   /** Rows in batches, each read when it is asked for; the session goes back when the rows end or are not wanted. */

@@ -76,7 +76,8 @@ export function sqlError(dialect: Dialect, thrown: unknown, when: 'open' | 'use'
   let code = codeOf(dialect, native)
   if (code === 'SIGNALBOX_NOT_CONNECTED') code = lost
   // Before there is a session, whatever is not known better is a server that cannot be used.
-  if (code === 'SIGNALBOX_SQL_FAILED' && when === 'open') code = 'SIGNALBOX_CONNECT_FAILED'
+  if ((code === 'SIGNALBOX_SQL_FAILED' || code === 'SIGNALBOX_TIMEOUT_DEADLINE') && when === 'open')
+    code = 'SIGNALBOX_CONNECT_FAILED'
   const details = detailsOf(dialect, native)
   return new SignalboxError(code, `${dialect}: ${message}`, { details, cause: thrown })
 }

@@ -50,7 +50,7 @@ export class SessionPool<T> {
   /** Lends one, at most `timeoutMs` later. Rejects with PoolTimeout, PoolAborted, or the error of `open`. */
   acquire(timeoutMs: number, signal?: AbortSource): Promise<T> {
     if (this.#closed || signal?.aborted) return Promise.reject(new PoolAborted('given up'))
-    const free = this.#takeFree()
+    const free = this.takeFree()
     if (free !== undefined) return Promise.resolve(free)
     return new Promise((resolve, reject) => {
       const end = () => {
@@ -93,7 +93,8 @@ export class SessionPool<T> {
     while (this.#moving.size > 0) await Promise.all(this.#moving)
   }
 
-  #takeFree(): T | undefined {
+  /** Lends one that is free; undefined when none is. */
+  takeFree(): T | undefined {
     for (let last = this.#free.pop(); last; last = this.#free.pop()) {
       if (this.#options.isUsable(last.item)) {
         this.#lent.add(last.item)

@@ -76,15 +76,14 @@ class PostgresSession implements Session {
 
   async run({ text, values }: Statement): Promise<Result> {
     const name = this.#nameOf(text)
-    const query = {
-      text,
-      values: values.map(parameter),
-      types: this.#types,
-      ...(name !== undefined && { name }),
-    }
+    const bound = values.map(parameter)
     this.#running++
     try {
-      return resultOf(await this.#client.query(query))
+      return resultOf(
+        await (name === undefined
+          ? this.#client.query(text, bound)
+          : this.#client.query({ name, text, values: bound })),
+      )
     } finally {
       this.#running--
     }
