@@ -28,7 +28,11 @@ const Mark = (when: string) =>
 const Table = Type.Object(
   {
     name: Type.String({ pattern: TABLE, description: 'Table that is polled' }),
-    key: Type.String({ default: 'id', pattern: IDENTIFIER, description: 'Column that tells rows apart' }),
+    keyColumn: Type.String({
+      default: 'id',
+      pattern: IDENTIFIER,
+      description: 'Column that tells rows apart',
+    }),
     orderBy: Type.Array(Type.String({ pattern: IDENTIFIER }), {
       default: [],
       description: 'Columns that rows are taken in order of; default: the key',
@@ -50,7 +54,10 @@ const Sql = (description: string) =>
   Type.Union(
     [
       Type.String({ minLength: 1 }),
-      Type.Object({ name: Type.String({ minLength: 1 }) }, { additionalProperties: false }),
+      Type.Object(
+        { name: Type.String({ minLength: 1, description: 'Name of a query in queriesFolder' }) },
+        { additionalProperties: false },
+      ),
     ],
     { description: `${description}; SQL, or { name } of a query in queriesFolder` },
   )
@@ -58,7 +65,11 @@ const Sql = (description: string) =>
 const Query = Type.Object(
   {
     select: Sql('Query that gives the rows; parameters :limit and :now'),
-    key: Type.String({ default: 'id', pattern: IDENTIFIER, description: 'Column that tells rows apart' }),
+    keyColumn: Type.String({
+      default: 'id',
+      pattern: IDENTIFIER,
+      description: 'Column that tells rows apart',
+    }),
     onSuccess: Sql(
       'Statement for each row whose message succeeded; parameters: the columns of the row, :now',
     ),

@@ -30,7 +30,7 @@ export class QuerySource implements Source {
   }
 
   key(row: Row): unknown {
-    return columnOf(row, this.#query.key)
+    return columnOf(row, this.#query.keyColumn)
   }
 
   group(): undefined {

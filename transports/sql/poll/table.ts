@@ -27,7 +27,7 @@ export class TableSource implements Source {
   }
 
   select(limit: number, without: readonly unknown[]): Statement {
-    const { name, key, orderBy, pending = {}, retryAtColumn } = this.#table
+    const { name, keyColumn: key, orderBy, pending = {}, retryAtColumn } = this.#table
     const conditions: Condition[] = Object.entries(pending).map(([column, value]) =>
       value === null ? sql`${sql.ref(column)} is null` : sql`${sql.ref(column)} = ${value}`,
     )
@@ -40,7 +40,7 @@ export class TableSource implements Source {
   }
 
   key(row: Row): unknown {
-    return columnOf(row, this.#table.key)
+    return columnOf(row, this.#table.keyColumn)
   }
 
   group(): undefined {
@@ -73,7 +73,7 @@ export class TableSource implements Source {
     keys: readonly unknown[],
     failure?: { error: SignalboxError; attempt: number },
   ): Statement {
-    const { name, key, attemptsColumn } = this.#table
+    const { name, keyColumn: key, attemptsColumn } = this.#table
     const which = sql`${sql.ref(key)} in (${sql.join([...keys])})`
     if (mark.delete) return this.#statement(sql`delete from ${sql.table(name)} where ${which}`)
     const { set = {}, momentColumn, errorColumn } = mark
@@ -85,7 +85,7 @@ export class TableSource implements Source {
   }
 
   #retried({ row, attempt, retryAt }: { row: Row; attempt: number; retryAt: Date }): Statement[] {
-    const { name, key, attemptsColumn, retryAtColumn } = this.#table
+    const { name, keyColumn: key, attemptsColumn, retryAtColumn } = this.#table
     const changes: [string, unknown][] = []
     if (attemptsColumn !== undefined) changes.push([attemptsColumn, attempt])
     if (retryAtColumn !== undefined) changes.push([retryAtColumn, retryAt])
