@@ -359,6 +359,36 @@ export const ERRORS = {
     what: 'The server of a channel or connection answered an operation with an error.',
     fix: 'The message has the words of the server; mend the operation, or the rights of the user.',
   },
+  SIGNALBOX_DRIVER_MISSING: {
+    status: 500,
+    retryable: false,
+    what: 'The client library of a transport is not installed.',
+    fix: 'Install it in the project with the command in the message.',
+  },
+  SIGNALBOX_SQL_STATEMENT_INVALID: {
+    status: 500,
+    retryable: false,
+    what: 'A statement, its parameters, a named query or an identifier is not one that may be executed.',
+    fix: 'Mend what the message names; values go in as parameters, identifiers come from the options.',
+  },
+  SIGNALBOX_SQL_FAILED: {
+    status: 502,
+    retryable: false,
+    what: 'The database refused a statement.',
+    fix: 'See the message of the database and its code in the details.',
+  },
+  SIGNALBOX_SQL_CONSTRAINT: {
+    status: 409,
+    retryable: false,
+    what: 'A statement breaks a constraint of the database: unique, foreign key, check or not null.',
+    fix: 'Mend the data; the constraint is in the details where the database names it.',
+  },
+  SIGNALBOX_SQL_CONFLICT: {
+    status: 409,
+    retryable: true,
+    what: 'The database gave up a transaction because of another one: a deadlock, a lock or serialization.',
+    fix: 'Run the transaction again, or let it be run again with the option retries.',
+  },
   // Store
   SIGNALBOX_STORE_CONFLICT: {
     status: 409,

@@ -166,6 +166,10 @@ export interface ConnectionSide<Options extends TSchema, Instance> extends Trans
    * `headers`). They are counted and traced, and carry the correlation id and the trace. Default: `send` alone.
    */
   operations?: Readonly<Record<string, number>>
+  /** What the spans of its operations are. Default: `client` with request/reply, otherwise `producer`. */
+  kind?: 'client' | 'producer'
+  /** Its operations end with the call of the service that they belong to: they get its signal, unless they have one. */
+  followsCall?: boolean
 }
 
 /** A transport, as exported from its `index.ts`. */

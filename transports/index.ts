@@ -4,6 +4,7 @@ import { amqp } from './amqp/index.ts'
 import { http } from './http/index.ts'
 import { memory } from './memory/index.ts'
 import { redis } from './redis/index.ts'
+import { sql } from './sql/index.ts'
 import { websocket } from './websocket/index.ts'
 
-export const transports: readonly Transport[] = [http, websocket, amqp, redis, memory]
+export const transports: readonly Transport[] = [http, websocket, amqp, redis, sql, memory]

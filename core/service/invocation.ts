@@ -110,6 +110,10 @@ export class Invocation implements ServiceContext {
     return addressOf(this.#service)
   }
 
+  get signal(): AbortSignal {
+    return this.#envelope.signal
+  }
+
   get log(): Logger {
     this.#log ??= this.#ports.log.child({ service: this.#service, cid: this.cid })
     return this.#log

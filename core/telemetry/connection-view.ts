@@ -12,6 +12,8 @@ export interface Caller {
   readonly trace: string | undefined
   /** What makes the call, e.g. `service/orders.create`, where that is known. */
   readonly from?: string | undefined
+  /** Aborted when whoever called gives up or the deadline passes; read where an operation follows it. */
+  readonly signal?: AbortSignal | undefined
 }
 
 interface About {
@@ -48,7 +50,8 @@ async function run(
   call: Operation,
 ): Promise<unknown> {
   const options = args[position] as Record<string, unknown> | undefined
-  const kind = transport.capabilities.requestReply ? 'client' : 'producer'
+  const side = transport.connection
+  const kind = side?.kind ?? (transport.capabilities.requestReply ? 'client' : 'producer')
   const observation = observer?.connection(meter, {
     ...pick(caller),
     operation,
@@ -61,6 +64,7 @@ async function run(
     caller.cid,
     transport.capabilities.headers ? (observation?.trace ?? caller.trace) : undefined,
   )
+  if (side?.followsCall && carried.signal === undefined && caller.signal) carried.signal = caller.signal
   const passed = args.slice()
   passed[position] = carried
   const startedAt = meter.begin()
@@ -122,7 +126,7 @@ function carry(
   options: Record<string, unknown> | undefined,
   cid: string | undefined,
   trace: string | undefined,
-) {
+): Record<string, unknown> {
   const headers = options?.traceparent === undefined ? traceHeaders(trace) : undefined
   const given = options?.headers as Record<string, string> | undefined
   const own = given !== undefined && Object.keys(given).some(name => name.toLowerCase() === 'traceparent')
