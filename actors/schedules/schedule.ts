@@ -86,16 +86,19 @@ export class Schedule {
     this.#times(parts.clock.now())
   }
 
-  /** Takes up what is kept, and goes on. */
+  /** Takes up what is kept, and goes on. Rejects when that cannot be read; a disk that takes nothing is waited for. */
   async start(): Promise<void> {
     const { state, clock } = this.#parts
     const { name } = this.#config
     const kept = (await state.get<Kept>(COLLECTION, name))?.value
     const now = clock.now()
     this.#kept = kept ?? { startedAt: now, handledUpTo: now, runs: 0, paused: false }
-    if (kept) await this.#interrupted()
-    else await this.#save()
-    await this.#exclusive(() => this.#look(true))
+    await this.#exclusive(async () => {
+      if (kept) await this.#interrupted()
+      else await this.#save()
+      // What fails is reported, and tried again when something is due.
+    }).catch(() => {})
+    await this.#exclusive(() => this.#look(true)).catch(() => {})
   }
 
   /** Resolves when everything that was begun is on disk; runs may go on. */
