@@ -162,7 +162,7 @@ export class Database {
       const running = operation()
       running.then(
         value => end(() => resolve(value)),
-        error => end(() => reject(reason ?? this.#failed(error, statement))),
+        error => end(() => reject(reason ?? this.#failed(error, statement, session))),
       )
     })
   }
@@ -276,7 +276,6 @@ export class Database {
   /** One session may be ended by an administrator; only when no other opens is the database lost. */
   async #lost(session: Session | undefined, error: Error): Promise<void> {
     this.#note(error, 'a session was lost')
-    if (session) this.#sessions.delete(session)
     if (this.#closing || this.#probing) return
     if (session && session === this.#listener) {
       this.#context.lost(sqlError(this.dialect, error, 'use'))
@@ -327,8 +326,10 @@ export class Database {
     return sqlError(this.dialect, error, 'open')
   }
 
-  #failed(error: unknown, { source }: Pick<Statement, 'source'>): SignalboxError {
+  #failed(error: unknown, { source }: Pick<Statement, 'source'>, session: Session): SignalboxError {
     const failed = sqlError(this.dialect, error, 'use')
+    // The statement may learn it before the session does, which is closed then and says nothing.
+    if (isLost(failed) && this.#sessions.has(session)) void this.#lost(session, failed)
     if (isLost(failed) || failed.details?.statement !== undefined) return failed
     const { code, message, retryable } = failed
     const details = { ...failed.details, statement: shorten(source) }
