@@ -240,7 +240,7 @@ class Consumer {
       details: {
         worker: this.#place.worker,
         ...(cid !== undefined && { cid }),
-        ...(error.stack && { stack: error.stack.slice(0, 4_000) }),
+        ...(stackOf(error) && { stack: stackOf(error)!.slice(0, 4_000) }),
         ...(isPlain(error.details) && { errors: error.details }),
       },
     }
@@ -267,6 +267,11 @@ class Consumer {
 function isHopeless({ code, status }: SignalboxError): boolean {
   if (code === 'SIGNALBOX_SERVICE_FAILED') return false
   return status === 400 || status === 413 || status === 415 || status === 422
+}
+
+/** Where the handler failed, rather than where that was noticed. */
+function stackOf({ cause, stack }: SignalboxError): string | undefined {
+  return cause instanceof Error && cause.stack ? cause.stack : stack
 }
 
 function isPlain(details: unknown): boolean {

@@ -211,10 +211,10 @@ test('they reach nothing in JSONata and mappings', async () => {
     }
   }
   const definitions: unknown[] = [
-    { output: { a: '__proto__', b: 'constructor.prototype', c: "'__proto__'.polluted", d: '$' } },
-    { output: { ['__proto__']: 'v' } },
-    JSON.parse('{"output":{"__proto__":{"polluted":"v"}}}'),
-    JSON.parse('{"output":{"constructor":{"prototype":{"polluted":"v"}}}}'),
+    { map: { a: '__proto__', b: 'constructor.prototype', c: "'__proto__'.polluted", d: '$' } },
+    { map: { ['__proto__']: 'v' } },
+    JSON.parse('{"map":{"__proto__":{"polluted":"v"}}}'),
+    JSON.parse('{"map":{"constructor":{"prototype":{"polluted":"v"}}}}'),
   ]
   for (const definition of definitions) {
     for (const input of HOSTILE_OBJECTS) {
@@ -222,7 +222,11 @@ test('they reach nothing in JSONata and mappings', async () => {
       assertPrototypes(JSON.stringify(definition))
     }
   }
-  for (const text of ['__proto__:\n  polluted: v', 'constructor:\n  prototype:\n    polluted: v']) {
+  for (const text of [
+    'map:\n  __proto__: v',
+    'map:\n  constructor:\n    prototype: v',
+    'map:\n  list: { <<: { __proto__: v } }',
+  ]) {
     await outcome(async () => {
       const [definition, options] = await parseMapping(text, 'm.yaml')
       compileMapping(definition, options).run(HOSTILE_OBJECTS[0])

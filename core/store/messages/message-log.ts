@@ -496,6 +496,11 @@ export class MessageLog {
     return undefined
   }
 
+  /** Writes a consistent copy of everything that is confirmed to a folder that is new or empty, while it goes on. */
+  backup(to: string): Promise<void> {
+    return this.#journal.backup(to)
+  }
+
   /** Finishes what is under way, then closes the journal. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true
