@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import type { LogView } from '../../actors/messages/log-admin.ts'
+import type { LogView } from '../../actors/messages/log-view.ts'
 import { startProject } from '../../cli/start.ts'
 import { fixture } from '../fixture.ts'
 import { until } from '../load.ts'
