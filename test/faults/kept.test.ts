@@ -32,7 +32,7 @@ test(`${WORKER_KILLS} workers die between the effect of a message and its acknow
   const numbers = () => new Set(running.effects().map(({ number }) => number))
   await until(() => numbers().size === count, 'every message had its effect', 30_000 + 2_000 * WORKER_KILLS)
   await until(
-    async () => (await running.log('mortal')).counts?.messages === 0,
+    async () => (await running.log('mortal')).messages === 0,
     'every message is acknowledged',
     60_000,
   )
@@ -58,7 +58,7 @@ test(`a poisonous message is a dead letter after 5 attempts; ${POISON_CROWD} beh
   const publishedAt = Date.now()
   await until(() => running.effects().length >= POISON_CROWD - 1, 'the others are handled', 60_000)
   const late = Math.max(...running.effects().map(({ at }) => at)) - publishedAt
-  await until(async () => (await running.log('orders')).counts!.subscriptions.queue!.dead === 1, 'it is dead')
+  await until(async () => (await running.log('orders')).dead === 1, 'it is dead')
   const page = await running.keeper<{ messages: { attempts: number; failure: Record<string, unknown> }[] }>(
     'browseLog',
     { kind: 'queue', name: 'orders', states: ['dead'] },
@@ -85,8 +85,8 @@ test('a damaged queue is left alone with a clear message, the others serve; a ba
   const folder = join(running.messages, 'queues', 'parcels')
   flipBit(folder)
   await running.start()
-  const { error, counts } = await running.log('parcels')
-  assert.equal(counts, undefined)
+  const { error, messages } = await running.log('parcels')
+  assert.equal(messages, undefined)
   assert.equal(error!.code, 'SIGNALBOX_STORE_DAMAGED')
   assert.match(error!.message, /parcels.* is damaged: .*; put a backup in the place of the folder/)
   await running.publishAll('orders', 100)
@@ -96,7 +96,7 @@ test('a damaged queue is left alone with a clear message, the others serve; a ba
   rmSync(folder, { recursive: true })
   cpSync(join(backup, 'queues', 'parcels'), folder, { recursive: true })
   await running.start()
-  assert.equal((await running.log('parcels')).counts!.messages, 500)
+  assert.equal((await running.log('parcels')).messages, 500)
 })
 
 /** Of the oldest file, in the middle of what was written. */
@@ -183,7 +183,7 @@ test('a full disk: publishers are told 507, consumers go on, it serves again whe
     30_000,
   )
   assert.match(problem, /SIGNALBOX_STORE_FULL/)
-  assert.equal((await running.log('parcels')).counts!.messages, acknowledged)
+  assert.equal((await running.log('parcels')).messages, acknowledged)
   rmSync(ballast)
   const start = Date.now()
   await until(async () => (await running.publish('orders', 1_000, 10))[0] === 200, 'it serves again', 5_000)
@@ -226,6 +226,6 @@ test('a queue whose folder cannot be used says so, and serves without a restart 
   await running.publishAll('orders', 10)
   rmSync(folder)
   renameSync(aside, folder)
-  await until(async () => (await running.log('parcels')).counts?.messages === 10, 'it serves')
+  await until(async () => (await running.log('parcels')).messages === 10, 'it serves')
   assert.equal((await running.publish('parcels', 100, 1))[0], 200)
 })
