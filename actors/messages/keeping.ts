@@ -5,7 +5,7 @@ import { addressOf } from '../../core/service/runner.ts'
 import type { Receipt } from '../../core/service/service.ts'
 import { auditPublish } from './auditing.ts'
 import { packContent } from './content.ts'
-import { opsAddress } from './protocol.ts'
+import { type LogReplies, opsAddress } from './protocol.ts'
 
 export function keeping(system: ActorSystem): ServicePorts['keep'] {
   return async (kind, name, { payload, options, from }, context) => {
@@ -17,8 +17,8 @@ export function keeping(system: ActorSystem): ServicePorts['keep'] {
     return auditPublish(
       { kind, name, cid, from: maker, payload, headers, bytes: content.length },
       async () => {
-        const [receipt] = (await system.ask(opsAddress(kind, name), request, context)) as [Receipt]
-        return receipt
+        const answer = await system.ask(opsAddress(kind, name), request, context)
+        return (answer as LogReplies['publish'])[0]!
       },
     )
   }
