@@ -5,7 +5,7 @@ import { addressOf } from '../../core/service/runner.ts'
 import type { Receipt } from '../../core/service/service.ts'
 import { auditPublish } from './auditing.ts'
 import { packContent } from './content.ts'
-import { type LogReplies, opsAddress } from './protocol.ts'
+import { opsAddress } from './protocol.ts'
 
 export function keeping(system: ActorSystem): ServicePorts['keep'] {
   return async (kind, name, { payload, options, from }, context) => {
@@ -18,7 +18,7 @@ export function keeping(system: ActorSystem): ServicePorts['keep'] {
       { kind, name, cid, from: maker, payload, headers, bytes: content.length },
       async () => {
         const answer = await system.ask(opsAddress(kind, name), request, context)
-        return (answer as LogReplies['publish'])[0]!
+        return (answer as Receipt[])[0]!
       },
     )
   }
