@@ -46,7 +46,9 @@ export class Link {
   async #travel(): Promise<void> {
     const { world, plan, node } = this.#parts
     const { delayMs, lossRate } = plan.link
-    const at = Math.max(this.#lastAt, world.time + world.random() * delayMs)
+    // A lease must be longer than a way there and back, or nothing is ever settled.
+    const longestMs = node.calm ? Math.min(delayMs, 1) : delayMs
+    const at = Math.max(this.#lastAt, world.time + world.random() * longestMs)
     this.#lastAt = at
     const lost = !node.calm && world.chance(lossRate)
     await world.sleep(at - world.time)
