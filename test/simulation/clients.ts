@@ -150,7 +150,8 @@ export class Consumer {
           subscription,
           max: world.int(1, 8),
           consumer: this.#name,
-          waitMs: world.pick([0, 50, 300]),
+          // One that waits may keep a gate of one place shut for longer than a lease.
+          waitMs: this.#parts.node.calm ? 0 : world.pick([0, 50, 300]),
         })
         if (taken.length === 0) await world.sleep(world.random() * 20)
         await this.#handle(taken)
