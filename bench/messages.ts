@@ -2,11 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startProject } from '../cli/start.ts'
 import { openFileJournal } from '../core/store/files/file-journal.ts'
 import { MessageLog } from '../core/store/messages/message-log.ts'
 import { inFlight, median, medians, QUICK, ROUNDS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
+const PROJECT = fileURLToPath(new URL('projects/keeper', import.meta.url))
 const CONTENT = Buffer.alloc(200, 'signalbox ')
 const ROUND_MS = QUICK ? 20 : 1_000
 const REPLAYED = QUICK ? 2_000 : 1_000_000
@@ -120,12 +123,35 @@ async function replays(folder: string): Promise<BenchRow> {
   }
 }
 
+/** `this.enqueue` in two workers at the same time, each with half of the lanes. */
+async function throughBus(state: string, lanes: number): Promise<BenchRow> {
+  const { node, stop } = await startProject(PROJECT, { stateFolder: state, workers: 2 })
+  try {
+    const flood = async () => {
+      const payload = { ms: ROUND_MS, lanes: lanes / 2 }
+      const request = { to: 'service/flood', payload, timeoutMs: 60_000 }
+      const start = performance.now()
+      const counts = await Promise.all(node.host.workers.map(worker => worker.request('ask', request)))
+      return ((counts as number[]).reduce((a, b) => a + b) / (performance.now() - start)) * 1_000
+    }
+    const { value } = await medians({ value: flood }, measure => measure())
+    return {
+      name: `messages: enqueue in services of two workers, on disk first, ${lanes.toLocaleString('en')} in flight`,
+      value: Math.round(value!),
+      unit: 'messages/s',
+    }
+  } finally {
+    await stop()
+  }
+}
+
 export async function run(): Promise<BenchRow[]> {
   const folder = mkdtempSync(join(tmpdir(), 'signalbox-bench-'))
   try {
     const rows: BenchRow[] = []
     for (const lanes of [64, 1_000]) rows.push(await publishes(folder, lanes))
     rows.push(await endToEnd(folder))
+    rows.push(await throughBus(join(folder, 'state'), 1_000))
     rows.push(await replays(join(folder, 'replay')))
     return rows
   } finally {

@@ -4,12 +4,12 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { createReadStream, mkdtempSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { test } from 'node:test'
 import { setTimeout as wait } from 'node:timers/promises'
+import { freePort } from '../free-port.ts'
 
 const KILLS = Number(process.env.SIGNALBOX_KILLS ?? 8)
 const PUBLISHES = Number(process.env.SIGNALBOX_PUBLISHES ?? 16_000)
@@ -128,15 +128,6 @@ async function effectsOf(path: string): Promise<Effects> {
     effects.seqs.set(id, (effects.seqs.get(id) ?? new Set()).add(seq))
   }
   return effects
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 test(`${KILLS} kills during ${PUBLISHES} acknowledged publishes lose nothing, double nothing, keep the order by key`, async t => {

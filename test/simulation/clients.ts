@@ -46,7 +46,9 @@ export class Link {
   async #travel(): Promise<void> {
     const { world, plan, node } = this.#parts
     const { delayMs, lossRate } = plan.link
-    const at = Math.max(this.#lastAt, world.time + world.random() * delayMs)
+    // A lease must be longer than a way there and back, or nothing is ever settled.
+    const longestMs = node.calm ? Math.min(delayMs, 1) : delayMs
+    const at = Math.max(this.#lastAt, world.time + world.random() * longestMs)
     this.#lastAt = at
     const lost = !node.calm && world.chance(lossRate)
     await world.sleep(at - world.time)
@@ -148,7 +150,8 @@ export class Consumer {
           subscription,
           max: world.int(1, 8),
           consumer: this.#name,
-          waitMs: world.pick([0, 50, 300]),
+          // One that waits may keep a gate of one place shut for longer than a lease.
+          waitMs: this.#parts.node.calm ? 0 : world.pick([0, 50, 300]),
         })
         if (taken.length === 0) await world.sleep(world.random() * 20)
         await this.#handle(taken)
