@@ -11,7 +11,7 @@ import type { BenchRow } from './row.ts'
 
 const PROJECT = fileURLToPath(new URL('projects/keeper', import.meta.url))
 const CONTENT = Buffer.alloc(200, 'signalbox ')
-const ROUND_MS = QUICK ? 20 : 1_000
+const ROUND_MS = QUICK ? 300 : 1_000
 const REPLAYED = QUICK ? 2_000 : 1_000_000
 const PUBLISH_GOALS: Record<number, string> = { 64: 'at least 150 k/s', 1000: 'at least 400 k/s' }
 const SUBSCRIPTION = 'queue'

@@ -199,10 +199,12 @@ describe('messages that would make a check take long', () => {
   })
 
   test('a harmless message passes all the same', () => {
-    assert.deepEqual(check({ pattern: '^(a+)+$' }, 'aaa', timed), [])
-    assert.equal(check({ pattern: '^(a+)+$' }, 'b', timed).length, 1)
-    assert.deepEqual(check({ pattern: 'a+$' }, 'a'.repeat(300), timed), [])
-    assert.equal(check({ format: 'email' }, `${'a'.repeat(5_000)}@`, timed).length, 1)
+    // However busy the machine is.
+    const patient = { timeLimitMs: 10_000 }
+    assert.deepEqual(check({ pattern: '^(a+)+$' }, 'aaa', patient), [])
+    assert.equal(check({ pattern: '^(a+)+$' }, 'b', patient).length, 1)
+    assert.deepEqual(check({ pattern: 'a+$' }, 'a'.repeat(300), patient), [])
+    assert.equal(check({ format: 'email' }, `${'a'.repeat(5_000)}@`, patient).length, 1)
   })
 
   test('unique items, recursion with alternatives, too many values, cycles', () => {
