@@ -158,7 +158,9 @@ class Hub {
     mkdirSync(bin)
     writeFileSync(join(bin, 'npx'), `#!/bin/sh\nshift\nexec node '${join(ROOT, 'cli/main.ts')}' "$@"\n`)
     chmodSync(join(bin, 'npx'), 0o755)
-    const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, SIGNALBOX_URL: ___, ...inherited } = process.env
+    // As for who reads the page: the state of the project is in its folder.
+    const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, SIGNALBOX_URL: ___, ...others } = process.env
+    const { SIGNALBOX_STATE_DIR: ____, ...inherited } = others
     const path = [bin, dirname(process.execPath), inherited.PATH].join(delimiter)
     return { ...inherited, PATH: path, NO_COLOR: '1', TZ: 'UTC' }
   }

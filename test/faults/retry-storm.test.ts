@@ -15,7 +15,7 @@ import { silentLogger } from '../../core/telemetry/log.ts'
 import type { HttpConnection } from '../../transports/http/connection.ts'
 import { http } from '../../transports/http/index.ts'
 
-const DOWN_MS = Number(process.env.SIGNALBOX_DOWN_MS ?? 8_000)
+const DOWN_MS = Number(process.env.SIGNALBOX_DOWN_MS ?? 15_000)
 const CLIENTS = Number(process.env.SIGNALBOX_CLIENTS ?? 1_000)
 /** A client asks once in so long, on average. */
 const PAUSE_MS = 2_000
