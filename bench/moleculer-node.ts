@@ -1,8 +1,8 @@
 /** Moleculer between two processes over TCP: the peer of node to node. Its messages are not encrypted. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import type { ServiceBroker } from 'moleculer'
+import { freePort } from '../test/free-port.ts'
 import { inFlight, QUICK } from './measure.ts'
 import { moleculer } from './peers.ts'
 
@@ -53,15 +53,6 @@ async function aloneUs(broker: ServiceBroker): Promise<number> {
 function optionsOf(nodeID: 'a' | 'b', ports: { a: number; b: number }): object {
   const urls = Object.entries(ports).map(([id, port]) => `127.0.0.1:${port}/${id}`)
   return { nodeID, transporter: { type: 'TCP', options: { udpDiscovery: false, urls } } }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return (address as { port: number }).port
 }
 
 async function ended(child: ChildProcess): Promise<never> {

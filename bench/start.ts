@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import http from 'node:http'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { freePort } from '../test/free-port.ts'
 import { median, QUICK, WARM_UPS } from './measure.ts'
 import type { BenchRow } from './row.ts'
 
@@ -81,15 +81,6 @@ async function projectOn(path: string): Promise<{ folder: string; port: number }
     if (existsSync(part)) symlinkSync(part, join(folder, name))
   }
   return { folder, port }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Starts Node.js with these arguments and waits until `GET /hello` has its answer. */

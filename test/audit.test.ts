@@ -1,17 +1,18 @@
 /** The audit log of a node: one cid over HTTP, a service, a queue, its consumer and a connection; and what is left. */
 import assert from 'node:assert/strict'
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdir, readFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
-import { createServer as createTcpServer } from 'node:net'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { AuditPage } from '../core/audit/audit-log.ts'
 import type { Trail } from '../core/audit/trail.ts'
 import { type Fixture, fixture } from './fixture.ts'
+import { freePort } from './free-port.ts'
 import { until } from './load.ts'
+import { SpawnedNode } from './spawned-node.ts'
 
 const MAIN = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
 const PROJECT = fileURLToPath(new URL('./projects/audited', import.meta.url))
@@ -21,7 +22,7 @@ let state: Fixture
 let partner: Server
 let received: { body: string; cid: string }[] = []
 let port: number
-let bus: { child: ChildProcess; admin: string; token: string }
+let node: SpawnedNode
 
 before(async () => {
   state = fixture({})
@@ -33,10 +34,10 @@ before(async () => {
     response.end('{}')
   }).listen(0, '127.0.0.1')
   await once(partner, 'listening')
-  bus = await start()
+  node = await start()
 })
 after(async () => {
-  await stop('SIGKILL')
+  await node.stop('SIGKILL')
   partner.close()
   state[Symbol.dispose]()
 })
@@ -100,7 +101,7 @@ test('messages are searched by name, outcome and text, and a masked field is now
   assert.ok((await cids('outcome=error')).every(cid => cid === 'dead-1'))
   assert.ok((await cids('name=partner')).includes('way-1'))
   const [record] = (await search('cid=masked-1&kind=channel')).records
-  const body = await (await admin('GET', `/v1/messages/${record!.id}/body`)).json()
+  const body = await (await node.admin('GET', `/v1/messages/${record!.id}/body`)).json()
   assert.deepEqual((body as { payload: unknown }).payload, { item: 'rare-thing', cardNo: '***' })
   const [name] = await readdir(state.path)
   const folder = join(state.path, name!, 'messages', 'audit')
@@ -110,7 +111,7 @@ test('messages are searched by name, outcome and text, and a masked field is now
   )
   assert.ok(written.some(bytes => bytes.includes('rare-thing')))
   assert.ok(!written.some(bytes => bytes.includes(SECRET)))
-  const refused = await admin('POST', `/v1/messages/${record!.id}/replay`)
+  const refused = await node.admin('POST', `/v1/messages/${record!.id}/replay`)
   assert.equal(((await refused.json()) as { code: string }).code, 'SIGNALBOX_AUDIT_NOT_REPLAYABLE')
   assert.equal(refused.status, 409)
 })
@@ -118,7 +119,7 @@ test('messages are searched by name, outcome and text, and a masked field is now
 test('a message is sent again with a new cid, and that is an act', async () => {
   const [record] = (await search('cid=way-1&kind=channel')).records
   received = []
-  const replayed = await admin('POST', `/v1/messages/${record!.id}/replay`)
+  const replayed = await node.admin('POST', `/v1/messages/${record!.id}/replay`)
   assert.equal(replayed.status, 200, await replayed.clone().text())
   const { cid, to, outcome } = (await replayed.json()) as { cid: string; to: string; outcome: string }
   assert.deepEqual([to, outcome], ['service/place', 'ok'])
@@ -141,7 +142,7 @@ test('a message is sent again with a new cid, and that is an act', async () => {
     'only headers that the policy names',
   )
   assert.equal(trail.steps[0]!.from, `audit/${record!.id}`)
-  const acts = (await (await admin('GET', '/v1/audit?limit=1000')).json()) as {
+  const acts = (await (await node.admin('GET', '/v1/audit?limit=1000')).json()) as {
     what: string
     target: string
   }[]
@@ -166,8 +167,8 @@ test('pages go through everything once', async () => {
 
 test('after kill -9 what was found before is found again', async () => {
   const before = await search('limit=1000')
-  await stop('SIGKILL')
-  bus = await start()
+  await node.stop('SIGKILL')
+  node = await start()
   await until(async () => (await search('cid=way-1')).records.length > 0, 'the log is read')
   const found = await search('limit=1000')
   assert.deepEqual(found.records, before.records)
@@ -176,11 +177,11 @@ test('after kill -9 what was found before is found again', async () => {
 })
 
 test('without the right role there is nothing to see, and nonsense is refused', async () => {
-  assert.equal((await fetch(`${bus.admin}/v1/messages`)).status, 401)
-  assert.equal((await admin('GET', '/v1/messages?limit=0')).status, 400)
-  assert.equal((await admin('POST', '/v1/messages/zz/replay')).status, 400)
-  assert.equal((await admin('POST', '/v1/messages/zz-1-1/replay')).status, 404)
-  const nobody = (await (await admin('GET', '/v1/messages/no-such-cid')).json()) as Trail
+  assert.equal((await fetch(`${node.url}/v1/messages`)).status, 401)
+  assert.equal((await node.admin('GET', '/v1/messages?limit=0')).status, 400)
+  assert.equal((await node.admin('POST', '/v1/messages/zz/replay')).status, 400)
+  assert.equal((await node.admin('POST', '/v1/messages/zz-1-1/replay')).status, 404)
+  const nobody = (await (await node.admin('GET', '/v1/messages/no-such-cid')).json()) as Trail
   assert.deepEqual(nobody.steps, [])
 })
 
@@ -195,48 +196,10 @@ test('signalbox messages shows the list, the way and the replay', async () => {
   assert.match(await cli('messages', 'replay', channel.id), /service\/place/)
 })
 
-async function start(): Promise<typeof bus> {
-  const env = {
-    ...process.env,
-    SIGNALBOX_STATE_DIR: state.path,
-    SIGNALBOX_LOG_LEVEL: process.env.SIGNALBOX_LOG_LEVEL ?? 'silent',
-    SIGNALBOX_TEST_PORT: String(port),
-    SIGNALBOX_TEST_PARTNER: `http://127.0.0.1:${(partner.address() as { port: number }).port}`,
-  }
-  const child = spawn(process.execPath, [MAIN, 'start', PROJECT], {
-    env,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  let output = ''
-  child.stdout.on('data', data => {
-    output += data
-  })
-  const address = /admin API {2}(\S+)/
-  await until(() => address.test(output), 'the node has started')
-  const [name] = await readdir(state.path)
-  const token = (await readFile(join(state.path, name!, 'admin-token'), 'utf8')).trim()
-  return { child, admin: address.exec(output)![1]!, token }
-}
-
-async function stop(signal: NodeJS.Signals): Promise<void> {
-  const ended = once(bus.child, 'exit')
-  bus.child.kill(signal)
-  await ended
-}
-
-async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port: free } = server.address() as { port: number }
-  server.close()
-  await once(server, 'close')
-  return free
-}
-
 async function trailWith(cid: string, kind: string): Promise<Trail> {
   let trail: Trail | undefined
   await until(async () => {
-    trail = (await (await admin('GET', `/v1/messages/${cid}`)).json()) as Trail
+    trail = (await (await node.admin('GET', `/v1/messages/${cid}`)).json()) as Trail
     const kinds = trail.steps.map(step => step.kind)
     return kinds.includes(kind as never) && (kinds.includes('channel') || kinds.includes('replay'))
   }, `${kind} of ${cid} is in the log`)
@@ -244,17 +207,13 @@ async function trailWith(cid: string, kind: string): Promise<Trail> {
 }
 
 async function search(query: string): Promise<AuditPage> {
-  const response = await admin('GET', `/v1/messages?${query}`)
+  const response = await node.admin('GET', `/v1/messages?${query}`)
   assert.equal(response.status, 200, await response.clone().text())
   return (await response.json()) as AuditPage
 }
 
-function admin(method: string, path: string): Promise<Response> {
-  return fetch(`${bus.admin}${path}`, { method, headers: { authorization: `Bearer ${bus.token}` } })
-}
-
 async function cli(...args: string[]): Promise<string> {
-  const env = { ...process.env, SIGNALBOX_URL: bus.admin, SIGNALBOX_TOKEN: bus.token }
+  const env = { ...process.env, SIGNALBOX_URL: node.url, SIGNALBOX_TOKEN: node.token }
   const child = spawn(process.execPath, [MAIN, ...args], { env })
   let out = ''
   child.stdout.on('data', piece => {
@@ -266,4 +225,11 @@ async function cli(...args: string[]): Promise<string> {
   const [code] = (await once(child, 'close')) as [number]
   assert.equal(code, 0, out)
   return out
+}
+
+function start(): Promise<SpawnedNode> {
+  return SpawnedNode.start(PROJECT, state.path, {
+    SIGNALBOX_TEST_PORT: String(port),
+    SIGNALBOX_TEST_PARTNER: `http://127.0.0.1:${(partner.address() as { port: number }).port}`,
+  })
 }

@@ -1,12 +1,11 @@
 /** The README's five minutes, typed in as they stand: what is printed is what the page says. */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { once } from 'node:events'
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { basename, delimiter, dirname, join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { freePort } from './free-port.ts'
 import { until } from './load.ts'
 import { answersIn, type Step, stepsOf, timeless } from './readme-page.ts'
 import { type Running, Terminal } from './readme-terminal.ts'
@@ -219,13 +218,4 @@ exit 127
 function title(step: Step): string {
   if (step.type === 'save') return `save ${step.path}`
   return step.type === 'type' ? step.lines.join('; ') : `${step.type} ${step.text.split('\n')[0]}`
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { fixture } from './fixture.ts'
+import { freePort } from './free-port.ts'
 
 const SMOKE = fileURLToPath(new URL('smoke.ts', import.meta.url))
 const INVOICE = '<Invoice xmlns:cbc="x"><cbc:ID>INV-7</cbc:ID></Invoice>'
@@ -30,15 +29,6 @@ const CASES: [name: string, main: string, status: number, output: RegExp][] = [
 function smoke(cwd: string, url: string) {
   const env = { ...process.env, SIGNALBOX_SMOKE_URL: url }
   return spawnSync(process.execPath, [SMOKE], { cwd, env, encoding: 'utf8', timeout: 60_000 })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 test('the smoke run', { skip: existsSync('/proc/self/stat') ? false : 'needs /proc' }, async t => {

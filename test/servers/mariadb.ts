@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { serverCertificate, testCa, untrustedCertificate } from '../certificates/certificates.ts'
-import { DatabaseServer, freePort } from './database-server.ts'
+import { freePort } from '../free-port.ts'
+import { DatabaseServer } from './database-server.ts'
 import { type ServerTestOptions, serverTest } from './require.ts'
 
 const run = promisify(execFile)
