@@ -1,7 +1,7 @@
 /** One connection to a broker: servers tried in turn, limits of time, a close that ends in any case. */
-import { readFile } from 'node:fs/promises'
 import type { ChannelModel, Options, SocketOptions } from 'amqplib'
 import { SignalboxError } from '../../core/errors.ts'
+import { readPem } from '../../core/pem.ts'
 import type { TransportContext } from '../../core/transport.ts'
 import { closedMeanwhile, connectError, notConnected } from './errors.ts'
 import type { ServerSettings } from './server-options.ts'
@@ -198,9 +198,9 @@ export class AmqpLink {
     if (tls === undefined) return options
     const { ca, cert, key, passphrase, servername, rejectUnauthorized, minVersion } = tls
     const certificates = {
-      ...(ca !== undefined && { ca: await pem(ca) }),
-      ...(cert !== undefined && { cert: await pem(cert) }),
-      ...(key !== undefined && { key: await pem(key) }),
+      ...(ca !== undefined && { ca: await readPem(ca) }),
+      ...(cert !== undefined && { cert: await readPem(cert) }),
+      ...(key !== undefined && { key: await readPem(key) }),
       ...(passphrase !== undefined && { passphrase }),
     }
     checkCertificates(certificates)
@@ -252,17 +252,4 @@ function vhostOf({ vhost, url }: ServerSettings, of: string = url): string {
 function addressOf(url: string, vhost: string): string {
   const { protocol, host } = new URL(url)
   return `${protocol}//${host}/${vhost === '/' ? '' : encodeURIComponent(vhost)}`
-}
-
-/** Reads a PEM option: the text itself, or a file. */
-async function pem(value: string): Promise<string> {
-  if (value.includes('-----BEGIN')) return value
-  try {
-    return await readFile(value, 'utf8')
-  } catch (error) {
-    throw new SignalboxError(
-      'SIGNALBOX_OPTIONS_INVALID',
-      `tls: cannot read '${value}': ${(error as Error).message}`,
-    )
-  }
 }

@@ -1,10 +1,10 @@
 /** The listening socket: TLS, time limits and connection caps, and malformed requests. */
-import { readFile } from 'node:fs/promises'
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
 import https from 'node:https'
 import net, { type AddressInfo, type Socket } from 'node:net'
 import type { SecureContextOptions } from 'node:tls'
 import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import { readPem } from '../../core/pem.ts'
 import type { TransportContext } from '../../core/transport.ts'
 import type { HttpChannelSettings } from './channel-options.ts'
 import { http } from './node-http.ts'
@@ -18,23 +18,10 @@ type OnRequest = (request: IncomingMessage, response: ServerResponse, expectsCon
 const HANDOVER = { quietMs: 250, maxMs: 10_000 }
 const STOP = { quietMs: 50, maxMs: 1_000 }
 
-/** Reads a PEM option: the text itself, or a file. */
-async function pem(value: string): Promise<string> {
-  if (value.includes('-----BEGIN')) return value
-  try {
-    return await readFile(value, 'utf8')
-  } catch (error) {
-    throw new SignalboxError(
-      'SIGNALBOX_OPTIONS_INVALID',
-      `tls: cannot read '${value}': ${(error as Error).message}`,
-    )
-  }
-}
-
 async function secureContext(tls: NonNullable<HttpChannelSettings['tls']>): Promise<SecureContextOptions> {
-  const [cert, key] = await Promise.all([pem(tls.cert), pem(tls.key)])
+  const [cert, key] = await Promise.all([readPem(tls.cert), readPem(tls.key)])
   const context: SecureContextOptions = { cert, key, minVersion: tls.minVersion }
-  if (tls.ca !== undefined) context.ca = await pem(tls.ca)
+  if (tls.ca !== undefined) context.ca = await readPem(tls.ca)
   return context
 }
 

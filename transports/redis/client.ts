@@ -1,8 +1,8 @@
 /** Opens clients: one server, the master that Sentinels name, or a cluster. The library is loaded on first use. */
-import { readFile } from 'node:fs/promises'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import type { Cluster, ClusterOptions, Redis, RedisOptions } from 'ioredis'
 import { SignalboxError } from '../../core/errors.ts'
+import { readPem } from '../../core/pem.ts'
 import { connectError } from './failure.ts'
 import type { ServerSettings, TlsSettings } from './options.ts'
 
@@ -242,20 +242,10 @@ async function tlsOptions(tls: TlsSettings): Promise<TlsOptions> {
   const { ca, cert, key, servername, rejectUnauthorized } = tls
   return {
     rejectUnauthorized,
-    ...(ca !== undefined && { ca: await pem(ca) }),
-    ...(cert !== undefined && { cert: await pem(cert) }),
-    ...(key !== undefined && { key: await pem(key) }),
+    ...(ca !== undefined && { ca: await readPem(ca) }),
+    ...(cert !== undefined && { cert: await readPem(cert) }),
+    ...(key !== undefined && { key: await readPem(key) }),
     ...(servername !== undefined && { servername }),
-  }
-}
-
-async function pem(value: string): Promise<string> {
-  if (value.includes('-----BEGIN')) return value
-  try {
-    return await readFile(value, 'utf8')
-  } catch (error) {
-    const message = `tls: cannot read '${value}': ${(error as Error).message}`
-    throw new SignalboxError('SIGNALBOX_OPTIONS_INVALID', message)
   }
 }
 

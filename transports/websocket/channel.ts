@@ -5,11 +5,11 @@ import net, { type AddressInfo, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer } from 'ws'
 import { SignalboxError, toSignalboxError } from '../../core/errors.ts'
+import { readPem } from '../../core/pem.ts'
 import type { Channel, Receive, TransportContext } from '../../core/transport.ts'
 import { HandshakeRefused, Handshakes } from './handshake.ts'
 import type { WebSocketChannelSettings } from './options.ts'
 import { Session, type SessionContext } from './session.ts'
-import { pem } from './socket.ts'
 
 /**
  * Required, not imported: an import reads all exports of the module, and reading `WebSocket` loads the whole of
@@ -165,9 +165,9 @@ export class WebSocketChannel implements Channel {
           : https.createServer(
               {
                 ...limits,
-                cert: await pem(tls.cert),
-                key: await pem(tls.key),
-                ...(tls.ca === undefined ? {} : { ca: await pem(tls.ca) }),
+                cert: await readPem(tls.cert),
+                key: await readPem(tls.key),
+                ...(tls.ca === undefined ? {} : { ca: await readPem(tls.ca) }),
                 requestCert: tls.requestClientCert,
                 rejectUnauthorized: tls.rejectUnauthorized,
                 minVersion: tls.minVersion,

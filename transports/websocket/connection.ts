@@ -2,11 +2,12 @@
 import { type ClientOptions, WebSocket } from 'ws'
 import type { Timer } from '../../core/clock.ts'
 import { fromWire, SignalboxError, type WireError } from '../../core/errors.ts'
+import { readPem } from '../../core/pem.ts'
 import type { Connection, Outbound, OutgoingMessage, TransportContext } from '../../core/transport.ts'
 import { AnswerStream } from './answer-stream.ts'
 import type { WebSocketConnectionSettings } from './options.ts'
 import { decodeFrame, encodeFrame, isHeaders, type RequestFrame } from './protocol.ts'
-import { bytesOf, closeSocket, Heartbeat, NORMAL_CLOSURE, notConnected, pem, send } from './socket.ts'
+import { bytesOf, closeSocket, Heartbeat, NORMAL_CLOSURE, notConnected, send } from './socket.ts'
 
 const TLS_CODES = /CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/
 
@@ -259,9 +260,9 @@ export class WebSocketConnection implements Connection {
     }
     if (tls === undefined) return options
     options.rejectUnauthorized = tls.rejectUnauthorized
-    if (tls.ca !== undefined) options.ca = await pem(tls.ca)
-    if (tls.cert !== undefined) options.cert = await pem(tls.cert)
-    if (tls.key !== undefined) options.key = await pem(tls.key)
+    if (tls.ca !== undefined) options.ca = await readPem(tls.ca)
+    if (tls.cert !== undefined) options.cert = await readPem(tls.cert)
+    if (tls.key !== undefined) options.key = await readPem(tls.key)
     return options
   }
 

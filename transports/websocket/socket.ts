@@ -1,5 +1,4 @@
-/** What both sides do with a socket: PEM options, keep-alive, back-pressure of what is sent. */
-import { readFile } from 'node:fs/promises'
+/** What both sides do with a socket: keep-alive, back-pressure of what is sent. */
 import type { RawData, WebSocket } from 'ws'
 import type { Clock, Timer } from '../../core/clock.ts'
 import { SignalboxError } from '../../core/errors.ts'
@@ -8,19 +7,6 @@ import type { Logger } from '../../core/telemetry/log.ts'
 /** Close codes of RFC 6455, 7.4.1. */
 export const GOING_AWAY = 1001
 export const NORMAL_CLOSURE = 1000
-
-/** Reads a PEM option: the text itself, or a file. */
-export async function pem(value: string): Promise<string> {
-  if (value.includes('-----BEGIN')) return value
-  try {
-    return await readFile(value, 'utf8')
-  } catch (error) {
-    throw new SignalboxError(
-      'SIGNALBOX_OPTIONS_INVALID',
-      `tls: cannot read '${value}': ${(error as Error).message}`,
-    )
-  }
-}
 
 /** The bytes of a message, whichever way ws has them. */
 export function bytesOf(data: RawData): Buffer {
