@@ -81,21 +81,29 @@ export class LogRegistry {
     if (running?.log.subscriptions().some(sub => sub.name === name)) await running.log.unsubscribe(name)
   }
 
-  /** Takes a queue or topic away, with everything in it. */
+  /**
+   * Takes a queue or topic away that holds no messages, also none that was acknowledged meanwhile. Throws
+   * SIGNALBOX_LOG_NOT_EMPTY; it serves again then.
+   */
   async remove(kind: LogKind, name: string): Promise<void> {
     const address = logAddress(kind, name)
     const running = this.#running.get(address)
-    const messages = running?.log.counts().messages ?? 0
-    if (messages > 0) {
-      const message = `${address} holds ${messages} messages; purge it before you remove it`
-      throw new SignalboxError('SIGNALBOX_LOG_NOT_EMPTY', message, { details: { address, messages } })
-    }
+    if (running) checkEmpty(address, running.log)
     this.#forgetRetry(address)
     this.#running.delete(address)
     this.#failed.delete(address)
     if (running) {
+      const { log, access } = running
       await Promise.all([this.#worker.retire(address), this.#worker.retire(opsAddress(kind, name))])
-      await running.log.close()
+      await log.close()
+      try {
+        checkEmpty(address, log)
+      } catch (error) {
+        await this.#persist(address, async () => {
+          await this.#put(kind, name, log.settings, access)
+        })
+        throw error
+      }
     }
     const folder = this.#folderOf(kind, name)
     const doomed = `${folder}.removed`
@@ -280,6 +288,13 @@ function subscriptionOf(options: QueueResource | SubscriptionResource): Partial<
   const { leaseMs, retry } = options
   const filter = 'filter' in options ? options.filter : undefined
   return defined({ leaseMs, retry: { ...DEFAULT_RETRY, ...retry }, filter })
+}
+
+function checkEmpty(address: string, log: MessageLog): void {
+  const { messages } = log.counts()
+  if (messages === 0) return
+  const message = `${address} holds ${messages} messages; purge it before you remove it`
+  throw new SignalboxError('SIGNALBOX_LOG_NOT_EMPTY', message, { details: { address, messages } })
 }
 
 /** Without what is not given, so that the default holds. */
