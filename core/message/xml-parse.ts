@@ -189,23 +189,9 @@ class Parser {
   }
 
   document(): XmlElement {
-    const text = this.#text
     let at = this.#startTag(this.#prolog())
     while (this.#depth > 0) {
-      at = this.#characters(at)
-      switch (text.charCodeAt(at + 1)) {
-        case SLASH:
-          at = this.#endTag(at)
-          break
-        case BANG:
-          at = text.startsWith('<![CDATA[', at) ? this.#cdata(at) : this.#comment(at)
-          break
-        case QUESTION:
-          at = this.#instruction(at)
-          break
-        default:
-          at = this.#startTag(at)
-      }
+      at = this.#markup(this.#characters(at))
     }
     this.#misc(at)
     return this.#nodes[0] as XmlElement
@@ -233,26 +219,28 @@ class Parser {
       }
     }
     while (this.#depth > 0 && (last || at < text.length)) {
-      at = this.#characters(at)
-      switch (text.charCodeAt(at + 1)) {
-        case SLASH:
-          at = this.#endTag(at)
-          break
-        case BANG:
-          at = text.startsWith('<![CDATA[', at) ? this.#cdata(at) : this.#comment(at)
-          break
-        case QUESTION:
-          at = this.#instruction(at)
-          break
-        default:
-          at = this.#startTag(at)
-      }
+      at = this.#markup(this.#characters(at))
       if (this.#recordDepth === -1 || this.#recordDepth === this.#depth) {
         const record = this.#taken(at)
         if (record !== undefined) yield record
       }
     }
     if (this.#depth === 0) this.#misc(at)
+  }
+
+  /** Reads a tag, comment, CDATA section or processing instruction within the root; where it ends. */
+  #markup(at: number): number {
+    const text = this.#text
+    switch (text.charCodeAt(at + 1)) {
+      case SLASH:
+        return this.#endTag(at)
+      case BANG:
+        return text.startsWith('<![CDATA[', at) ? this.#cdata(at) : this.#comment(at)
+      case QUESTION:
+        return this.#instruction(at)
+      default:
+        return this.#startTag(at)
+    }
   }
 
   /** Takes out what was parsed: the record that has just ended, or what is outside of records. */

@@ -4,7 +4,7 @@ import type { BodyLimits, ByteSource, FormatCodec } from '../format.ts'
 import type { Dialect, EdiInterchange, Item } from './dialect.ts'
 import { invalid } from './errors.ts'
 import { DEFAULT_EDI_OPTIONS, type EdiReadOptions } from './options.ts'
-import { joined } from './pieces.ts'
+import { joined, joinRecords } from './pieces.ts'
 import { EdiReader } from './reader.ts'
 import type { EdiElement } from './syntax.ts'
 import { EdiWriter } from './writer.ts'
@@ -26,7 +26,10 @@ export function ediCodec(
     },
     split: (source, limits, options) =>
       split(dialect, source, limits, { ...DEFAULT_EDI_OPTIONS, ...options }),
-    join: (records, options) => join(dialect, records, { ...DEFAULT_EDI_OPTIONS, ...options }),
+    join(records, given) {
+      const options = { ...DEFAULT_EDI_OPTIONS, ...given }
+      return joinRecords(new EdiWriter(dialect, options), options.by, records)
+    },
   }
 }
 
@@ -120,21 +123,4 @@ class Records {
     add(this.#dialect, record, item)
     return record
   }
-}
-
-async function* join(
-  dialect: Dialect,
-  records: AsyncIterable<unknown> | Iterable<unknown>,
-  options: EdiReadOptions,
-): AsyncGenerator<string | Buffer, void> {
-  const writer = new EdiWriter(dialect, options)
-  let index = 0
-  for await (const record of records) {
-    const path = `[${index++}]`
-    if (options.by === 'segment') writer.segment(record, path)
-    else writer.record(record, path)
-    yield* writer.take()
-  }
-  writer.end()
-  yield* writer.take()
 }

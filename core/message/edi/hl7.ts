@@ -4,7 +4,7 @@ import { invalid } from './errors.ts'
 import { DEFAULT_HL7_OPTIONS, HL7_OPTIONS, type Hl7Options } from './hl7-options.ts'
 import { type Hl7Batch, type Hl7Body, type Hl7Item, Hl7Reader } from './hl7-reader.ts'
 import { Hl7Writer } from './hl7-writer.ts'
-import { joined } from './pieces.ts'
+import { joined, joinRecords } from './pieces.ts'
 
 /**
  * HL7 messages. `parse` gives `{ messages }`, or `{ FHS?, batches, FTS? }`: see {@link Hl7Body}. A message is
@@ -22,7 +22,10 @@ export const hl7: FormatCodec<Partial<Hl7Options>> = {
     return joined(writer.take())
   },
   split: (source, limits, options) => split(source, limits, { ...DEFAULT_HL7_OPTIONS, ...options }),
-  join: (records, options) => join(records, { ...DEFAULT_HL7_OPTIONS, ...options }),
+  join(records, given) {
+    const options = { ...DEFAULT_HL7_OPTIONS, ...given }
+    return joinRecords(new Hl7Writer(options), options.by, records)
+  },
 }
 
 function parse(bytes: Buffer, limits: BodyLimits, options: Hl7Options): Hl7Body {
@@ -116,20 +119,4 @@ class Records {
     else this.#batch = tag === 'BHS' ? fields : undefined
     return undefined
   }
-}
-
-async function* join(
-  records: AsyncIterable<unknown> | Iterable<unknown>,
-  options: Hl7Options,
-): AsyncGenerator<string | Buffer, void> {
-  const writer = new Hl7Writer(options)
-  let index = 0
-  for await (const record of records) {
-    const path = `[${index++}]`
-    if (options.by === 'segment') writer.segment(record, path)
-    else writer.record(record, path)
-    yield* writer.take()
-  }
-  writer.end()
-  yield* writer.take()
 }
