@@ -8,7 +8,7 @@ import {
   type StoredMessage,
   type SubscriptionSettings,
 } from './message.ts'
-import { Fifo, Lane, TimeHeap } from './queues.ts'
+import { Lane, SeqFifo, TimeHeap } from './queues.ts'
 import { RecentIds } from './recent-ids.ts'
 import { RECORD, type readStep, type Steps, type SubscriptionSnapshot } from './record.ts'
 import { SeqSet } from './seq-set.ts'
@@ -22,7 +22,7 @@ export class LogState implements MessageSource {
   readonly subs = new Map<string, Subscription>()
   readonly ids = new RecentIds()
   /** Messages that everyone has settled, in that order. */
-  readonly kept = new Fifo()
+  readonly kept = new SeqFifo()
   nextSeq = 1
   /** Every message before it is on disk or refused; those from it on are not. */
   writtenSeq = 1

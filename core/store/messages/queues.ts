@@ -1,7 +1,7 @@
 /** Where message numbers wait: in order of arrival, or for their time. */
 
-/** First in, first out. */
-export class Fifo {
+/** First in, first out. Numbers only, so that the engine keeps them unboxed: millions may wait. */
+export class SeqFifo {
   #items: number[] = []
   #head = 0
 

@@ -1,7 +1,7 @@
 /** One subscription of a log: what it owes to its consumers, in which order, and what they have in hand. No input or output. */
 import { SignalboxError } from '../../errors.ts'
 import type { DeliveryState, Failure, SubscriptionSettings } from './message.ts'
-import { Fifo, type Lane, TimeHeap } from './queues.ts'
+import { type Lane, SeqFifo, TimeHeap } from './queues.ts'
 import { SeqSet } from './seq-set.ts'
 
 /** What a subscription needs to know of its log. */
@@ -46,7 +46,7 @@ interface Dead {
 /** The messages of one key: one is under way, the others wait for it. */
 interface KeyQueue {
   holder: number
-  waiting: Fifo
+  waiting: SeqFifo
 }
 
 /** A message that a consumer has taken. */
@@ -78,7 +78,7 @@ export class Subscription {
   readonly #source: MessageSource
   readonly #cursors: number[]
   /** What the lanes do not give any more, one line for each priority. */
-  readonly #again: Fifo[]
+  readonly #again: SeqFifo[]
   #againCount = 0
   readonly #delayed = new TimeHeap()
   readonly #leases = new Map<number, Lease>()
@@ -94,7 +94,7 @@ export class Subscription {
     this.startSeq = startSeq
     this.#source = source
     this.#cursors = source.lanes.map(lane => lane.end)
-    this.#again = source.lanes.map(() => new Fifo())
+    this.#again = source.lanes.map(() => new SeqFifo())
   }
 
   /** Whether it has yet to settle a message. */
@@ -356,7 +356,7 @@ export class Subscription {
     if (key === undefined) return true
     const held = this.#keys.get(key)
     if (held === undefined) {
-      this.#keys.set(key, { holder: seq, waiting: new Fifo() })
+      this.#keys.set(key, { holder: seq, waiting: new SeqFifo() })
       return true
     }
     if (held.holder === seq) return true
